@@ -1,0 +1,89 @@
+# FloodSat. `make` lists the commands; each installs what it needs first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+# Nothing of the caller's Python may leak into the environments.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+SCRIPT := scripts/environment.sh
+PYTHON := .venv/bin/python
+FLIGHT := .venv-flight/bin/python
+
+# Test processes: one a core, four at most, for TensorFlow takes memory in each.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
+PYTEST := -m pytest -n $(JOBS) --dist loadfile --durations 10 --durations-min 5
+
+# An environment that is gone, broken or was made elsewhere is made again.
+remade = $(shell bash $(SCRIPT) made-here $(1) || echo again)
+# What runs without TensorFlow: the development environment where it is installed already.
+RUNTIME := .venv/.stamp-$(if $(wildcard .venv/.stamp-dev),dev,base)
+
+# Python 3.9 is looked for before the long part of `make test`, not after it.
+CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight lint types pytest flight)
+
+.PHONY: help base install demo test lint types pytest flight flight-env find-flight soak lock clean again
+
+help: ## list these commands
+	@echo "FloodSat: make COMMAND"
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1\t\2/p' Makefile | expand -t 14
+
+demo: $(RUNTIME) ## from a sample frame to a flood map and its page, in demo-out (no TensorFlow)
+	@.venv/bin/floodsat demo --out demo-out
+
+install: .venv/.stamp-dev ## the development environment in .venv (Python 3.11, TensorFlow)
+	@:
+
+base: $(RUNTIME) ## the small environment in .venv: fly, receive, look (Python 3.11, no TensorFlow)
+	@:
+
+flight-env: .venv-flight/.stamp-flight ## the flight environment in .venv-flight (Python 3.9)
+	@:
+
+test: $(CHECKS) ## lint, types and all tests, those of the flight environment included
+ifeq ($(FLOODSAT_NO_FLIGHT),1)
+	@echo
+	@echo "NOT CHECKED: flight environment"
+endif
+
+lint: .venv/.stamp-dev ## ruff: rules and format
+	@echo "== lint"
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+types: .venv/.stamp-dev ## mypy --strict
+	@echo "== types"
+	@$(PYTHON) -m mypy
+
+pytest: .venv/.stamp-dev ## the tests on Python 3.11
+	@echo "== tests, Python 3.11"
+	@$(PYTHON) $(PYTEST) tests $(wildcard hil_tests)
+
+# Compiled first: an onboard module that no test imports must still be Python 3.9.
+flight: .venv-flight/.stamp-flight ## the tests of onboard in the flight environment
+	@echo "== tests of onboard, Python 3.9, flight environment"
+	@$(FLIGHT) -m compileall -q -f onboard
+	@$(FLIGHT) $(PYTEST) tests/onboard
+
+find-flight:
+	@bash $(SCRIPT) find 3.9 >/dev/null
+
+# Listed by help (##) once a test is marked soak.
+soak: .venv/.stamp-dev # the long counts: tests marked soak
+	@$(PYTHON) $(PYTEST) -m soak --timeout 0 tests $(wildcard hil_tests)
+
+lock: ## write requirements/*.txt anew from the *.in files; UPGRADE=1 for the newest versions
+	@bash $(SCRIPT) lock
+
+clean: ## remove the environments, caches and demo-out
+	@rm -rf .venv .venv-flight .venv-uv demo-out build floodsat.egg-info \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.stamp-base .venv/.stamp-dev: .venv/.stamp-%: requirements/%.txt pyproject.toml $(SCRIPT) $(call remade,.venv)
+	@bash $(SCRIPT) $*
+
+.venv-flight/.stamp-flight: requirements/flight.txt pyproject.toml $(SCRIPT) $(call remade,.venv-flight)
+	@bash $(SCRIPT) flight
