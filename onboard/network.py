@@ -1,0 +1,139 @@
+"""The shape of the network: what training builds, engines run and tiles depend on.
+
+A compact U-Net looks at the tile once and gives a deterministic logit map for water and one for
+cloud at full resolution. The Bayesian part is a sum of *stochastic corrections* to the water
+logit: features at 1/8, 1/4 and 1/2 resolution, each channel switched by a dropout mask, mixed by
+one linear 1×1 weight vector per *site* and up-sampled. A pass costs almost nothing beyond the
+shared part, and the logit is linear in the masks.
+
+    tile ─ enc0 ─ enc1 ─ enc2 ─ enc3 ┐
+             └──────┴──────┴─ dec2 ─ dec1 ─ dec0 ─ head ─▶ base logits (water, cloud)
+                        enc3·m8   dec2·m4  dec1·m2 ─ 1×1, up-sampled ─▶ water correction
+
+Every block is two 3×3 convolutions, batch-normalised, with ReLU; blocks meet by 2×2 max pooling
+on the way down and nearest-neighbour up-sampling on the way up; corrections are up-sampled
+bilinearly. No layer pools over the whole tile, so a pixel depends on its receptive field only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Tuple
+
+CONVS_PER_BLOCK = 2
+CORRECTED_SCALES = 3
+
+Span = Tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the network where a dropout mask acts.
+
+    Attributes:
+        name: also the suffix of the model input, ``mask_<name>``.
+        channels: length of the mask, one value per feature channel.
+        stride: resolution of the features, in input pixels per feature pixel.
+        rate: probability that a channel is dropped.
+    """
+
+    name: str
+    channels: int
+    stride: int
+    rate: float
+
+    @property
+    def keep(self) -> float:
+        """Probability that a channel is kept; kept channels are scaled by its inverse."""
+        return 1.0 - self.rate
+
+
+@dataclass(frozen=True)
+class Network:
+    """The hyper-parameters that fix the network's shape.
+
+    Attributes:
+        bands: input channels.
+        widths: feature channels of the encoder blocks, full resolution first; each block halves
+            the resolution, so the stride is ``2 ** (len(widths) - 1)``.
+        rate: dropout probability at every site.
+    """
+
+    bands: int = 4
+    widths: tuple[int, ...] = (8, 16, 32, 48)
+    rate: float = 0.2
+
+    def __post_init__(self) -> None:
+        if len(self.widths) < 2:
+            raise ValueError(f"a U-Net needs two levels at least, got widths {self.widths}")
+        if not 0.0 <= self.rate < 1.0:
+            raise ValueError(f"a dropout rate lies in [0, 1), got {self.rate}")
+
+    @property
+    def depth(self) -> int:
+        """Index of the coarsest level; level ``i`` has stride ``2**i``."""
+        return len(self.widths) - 1
+
+    @property
+    def stride(self) -> int:
+        """Tile origins and sizes are multiples of this, in pixels."""
+        return 1 << self.depth
+
+    @property
+    def sites(self) -> list[Site]:
+        """Where masks act, coarsest first. Masks are drawn in this order."""
+        levels = range(self.depth, max(self.depth - CORRECTED_SCALES, 0), -1)
+        return [Site(f"s{2**i}", self.widths[i], 2**i, self.rate) for i in levels]
+
+    @property
+    def receptive_radius(self) -> int:
+        """How far, in pixels, an output may depend on the input around it; exact."""
+        reach = 0
+        for pixel in range(self.stride):
+            low, high = self._seen_from(pixel)
+            reach = max(reach, pixel - low, high - pixel)
+        return reach
+
+    def _seen_from(self, pixel: int) -> Span:
+        """First and last input index that the output at ``pixel`` depends on, along one axis."""
+        spans = [self._decoder_span(0, (pixel, pixel))]
+        span, level = (pixel, pixel), 0
+        for site in reversed(self.sites):
+            while 2**level < site.stride:
+                # Half-pixel bilinear: an even index lies between i-1 and i, an odd one i and i+1.
+                span, level = ((span[0] - 1) // 2, (span[1] + 1) // 2), level + 1
+            spans.append(self._decoder_span(level, span))
+        return min(low for low, _ in spans), max(high for _, high in spans)
+
+    def _decoder_span(self, level: int, span: Span) -> Span:
+        """Input span of a decoder block's output; the coarsest level has an encoder block only."""
+        if level == self.depth:
+            return self._encoder_span(level, span)
+        low, high = span[0] - CONVS_PER_BLOCK, span[1] + CONVS_PER_BLOCK
+        skip = self._encoder_span(level, (low, high))
+        deep = self._decoder_span(level + 1, (low // 2, high // 2))
+        return min(skip[0], deep[0]), max(skip[1], deep[1])
+
+    def _encoder_span(self, level: int, span: Span) -> Span:
+        """Input span of an encoder block's output."""
+        low, high = span[0] - CONVS_PER_BLOCK, span[1] + CONVS_PER_BLOCK
+        return (low, high) if level == 0 else self._encoder_span(level - 1, (2 * low, 2 * high + 1))
+
+    @property
+    def halo(self) -> int:
+        """The receptive radius, rounded up to the stride: what a tile needs around its core."""
+        return -(-self.receptive_radius // self.stride) * self.stride
+
+    def mask_shapes(self, passes: int) -> dict[str, tuple[int, int, int, int]]:
+        """Input name → shape of the masks of ``passes`` passes, channels last."""
+        return {f"mask_{site.name}": (passes, 1, 1, site.channels) for site in self.sites}
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape as plain JSON types."""
+        return {"bands": self.bands, "widths": list(self.widths), "rate": self.rate}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Network:
+        """The inverse of `to_json`."""
+        return cls(int(data["bands"]), tuple(int(w) for w in data["widths"]), float(data["rate"]))

@@ -1,0 +1,270 @@
+"""A frame on disk: one multispectral image, read by window.
+
+A *frame* is what the camera delivers; its *scene id* is the SHA-256 of its samples, so the same
+samples are the same scene wherever the file lies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+import rasterio
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from onboard.arrays import Array
+from onboard.errors import FrameError
+from onboard.georef import IDENTITY, Georef
+from onboard.sensor import Sensor
+
+INTEGER_TYPES = ("uint16", "int16")
+FLOAT_TYPES = ("float32",)
+STRIP_ROWS = 256
+MAX_PIXELS = 2**31
+
+
+class Patch(NamedTuple):
+    """A window of a frame.
+
+    Attributes:
+        reflectance: float32 ``(h, w, bands)``; 0 where there is no data.
+        valid: bool ``(h, w)``, whether the frame has data there.
+    """
+
+    reflectance: Array
+    valid: Array
+
+
+class Frame:
+    """An open frame. Use as a context manager.
+
+    Bands are found by their descriptions in the file; a file without any, but with just as many
+    bands as the sensor, is taken to be in the sensor's order, and ``notes`` says so. Integer
+    samples become reflectance by the file's own band scale where it states one, else by the
+    sensor's; float32 samples are reflectance already. A pixel has no data where the file's mask
+    says so, where it is not finite, or where every band is exactly 0 (fill of the common
+    archives).
+
+    Raises:
+        FrameError: not a readable TIFF, a missing band, a wrong sample type, no pixels.
+    """
+
+    def __init__(self, path: Path, sensor: Sensor) -> None:
+        self.path, self.sensor = path, sensor
+        self.notes: list[str] = []
+        self._dataset = _open(path)
+        try:
+            self._indexes = self._find_bands()
+            self._check_type()
+            self.georef = self._read_georef()
+        except BaseException:
+            self._dataset.close()
+            raise
+        self._scales, self._offsets = self._radiometry()
+
+    def __enter__(self) -> Frame:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._dataset.close()
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.georef.height
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.georef.width
+
+    @property
+    def sample_bytes(self) -> int:
+        """Size of the sensor's bands, uncompressed, in bytes."""
+        depth = np.dtype(self._dataset.dtypes[self._indexes[0] - 1]).itemsize
+        return int(self.width * self.height * len(self._indexes) * depth)
+
+    @property
+    def acquired(self) -> str | None:
+        """Time of acquisition as the file states it (TIFF tag ``ACQUIRED``), ISO 8601."""
+        value = self._dataset.tags().get("ACQUIRED")
+        return str(value) if value else None
+
+    def scene_id(self) -> bytes:
+        """SHA-256 over the size and the samples of the sensor's bands, read strip by strip.
+
+        The hash runs over ``width, height, bands`` as little-endian 32-bit words, the sample
+        type's name, and the samples row by row, bands interleaved by pixel, little-endian.
+        """
+        shape = np.array([self.width, self.height, len(self._indexes)], dtype="<u4")
+        dtype = np.dtype(self._dataset.dtypes[self._indexes[0] - 1])
+        digest = hashlib.sha256(shape.tobytes() + dtype.name.encode())
+        for top in range(0, self.height, STRIP_ROWS):
+            rows = min(STRIP_ROWS, self.height - top)
+            samples = self._read(Window(0, top, self.width, rows)).transpose(1, 2, 0)
+            digest.update(np.ascontiguousarray(samples, dtype=dtype.newbyteorder("<")).data)
+        return digest.digest()
+
+    def read(self, row: int, col: int, height: int, width: int) -> Patch:
+        """A window that may reach beyond the frame; what lies outside is mirrored from inside.
+
+        Args:
+            row: first row, may be negative.
+            col: first column, may be negative.
+            height: rows.
+            width: columns.
+        """
+        rows, cols = mirror(row, height, self.height), mirror(col, width, self.width)
+        top, left = int(rows.min()), int(cols.min())
+        window = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
+        samples = self._read(window)
+        valid = self._valid(samples, window)
+        inside = np.ix_(rows - top, cols - left)
+        reflectance = self._to_reflectance(samples, valid)
+        return Patch(reflectance[inside], valid[inside])
+
+    def _to_reflectance(self, samples: Array, valid: Array) -> Array:
+        image = samples.transpose(1, 2, 0).astype(np.float32)
+        image = image * self._scales + self._offsets
+        image[~valid] = 0.0
+        return image
+
+    def _valid(self, samples: Array, window: Window) -> Array:
+        valid = np.isfinite(samples).all(axis=0) & (samples != 0).any(axis=0)
+        nodata = self._dataset.nodata
+        if nodata is not None and not math.isnan(nodata):
+            valid &= (samples != nodata).all(axis=0)
+        if MaskFlags.per_dataset in self._dataset.mask_flag_enums[0]:
+            with self._reading():
+                valid &= self._dataset.dataset_mask(window=window) > 0
+        return np.asarray(valid)
+
+    def _read(self, window: Window) -> Array:
+        with self._reading():
+            return np.asarray(self._dataset.read(self._indexes, window=window))
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (RasterioError, RasterioIOError) as error:
+            raise FrameError(
+                f"{self.path}: breaks off or is damaged, its samples cannot be read; "
+                "copy it again from its source"
+            ) from error
+
+    def _find_bands(self) -> list[int]:
+        names = [(d or "").strip().lower() for d in self._dataset.descriptions]
+        wanted = self.sensor.bands
+        if not any(names) and self._dataset.count == len(wanted):
+            self.notes.append(f"bands carry no names; taken as {', '.join(wanted)}")
+            return list(range(1, len(wanted) + 1))
+        missing = [band for band in wanted if band not in names]
+        if missing:
+            has = ", ".join(n or "unnamed" for n in names)
+            raise FrameError(
+                f"{self.path}: lacks the band {missing[0]!r} (has {has}); "
+                f"deliver {', '.join(wanted)} and name them in the band descriptions"
+            )
+        return [names.index(band) + 1 for band in wanted]
+
+    def _check_type(self) -> None:
+        types = {self._dataset.dtypes[i - 1] for i in self._indexes}
+        good = INTEGER_TYPES + FLOAT_TYPES
+        if len(types) > 1 or not types <= set(good):
+            raise FrameError(
+                f"{self.path}: has samples of type {', '.join(sorted(types))}; "
+                f"convert them to one of {', '.join(good)}"
+            )
+
+    def _radiometry(self) -> tuple[Array, Array]:
+        data = self._dataset
+        scales = np.array([data.scales[i - 1] for i in self._indexes], np.float32)
+        offsets = np.array([data.offsets[i - 1] for i in self._indexes], np.float32)
+        stated = bool((scales != 1).any() or (offsets != 0).any())
+        if stated or data.dtypes[self._indexes[0] - 1] in FLOAT_TYPES:
+            return scales, offsets
+        full = np.ones(len(self._indexes), np.float32)
+        return full * np.float32(self.sensor.scale), full * np.float32(self.sensor.offset)
+
+    def _read_georef(self) -> Georef:
+        data = self._dataset
+        if data.width * data.height > MAX_PIXELS:
+            raise FrameError(
+                f"{self.path}: claims {data.width}×{data.height} pixels, more than any frame "
+                "has; cut it into parts or check the file"
+            )
+        if data.crs is None:
+            self.notes.append("the frame has no coordinates; its maps will have none")
+            return Georef(data.width, data.height, "", IDENTITY)
+        code = data.crs.to_epsg()
+        crs = f"EPSG:{code}" if code else data.crs.to_wkt()
+        t = data.transform
+        return Georef(data.width, data.height, crs, (t.a, t.b, t.c, t.d, t.e, t.f))
+
+
+class ArrayFrame:
+    """A frame in memory, for chips and tests: read like a `Frame`.
+
+    Args:
+        reflectance: float32 ``(H, W, bands)``.
+        valid: bool ``(H, W)``; all valid where omitted.
+    """
+
+    def __init__(self, reflectance: Array, valid: Array | None = None) -> None:
+        self._image = np.asarray(reflectance, np.float32)
+        self._valid = np.ones(self._image.shape[:2], bool) if valid is None else valid
+        self.height, self.width = self._valid.shape
+
+    def scene_id(self) -> bytes:
+        """SHA-256 of size and samples, as `Frame.scene_id` forms it."""
+        height, width, bands = self._image.shape
+        digest = hashlib.sha256(np.array([width, height, bands], dtype="<u4").tobytes())
+        digest.update(b"float32" + self._image.astype("<f4").tobytes())
+        return digest.digest()
+
+    def read(self, row: int, col: int, height: int, width: int) -> Patch:
+        """A window, mirrored at the frame's border; see `Frame.read`."""
+        inside = np.ix_(mirror(row, height, self.height), mirror(col, width, self.width))
+        return Patch(self._image[inside], self._valid[inside])
+
+
+def mirror(start: int, count: int, size: int) -> Array:
+    """Indices ``start … start+count-1``, those outside ``0 … size-1`` reflected at the border.
+
+    The border sample itself is repeated (…2 1 0 | 0 1 2…), so even one row can be mirrored.
+    """
+    index = np.arange(start, start + count) % (2 * size)
+    return np.where(index < size, index, 2 * size - 1 - index)
+
+
+def _open(path: Path) -> Any:
+    if not path.exists():
+        raise FrameError(f"{path}: no such file; check the path")
+    if path.is_dir():
+        raise FrameError(f"{path}: is a folder; name a GeoTIFF in it")
+    if os.path.getsize(str(path)) == 0:
+        raise FrameError(f"{path}: is empty; copy it again from its source")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            return rasterio.open(str(path), driver="GTiff")
+    except RasterioError as error:
+        raise FrameError(
+            f"{path}: is not a readable GeoTIFF; copy it again from its source or convert it"
+        ) from error
