@@ -1,0 +1,71 @@
+"""The golden tile: a fixed input whose moments every engine must reproduce.
+
+It rides in every bundle. Running it before a model is used shows that the files, the engine and
+this machine's arithmetic still give what was signed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from onboard import masks
+from onboard.arrays import Array
+from onboard.errors import EngineError
+from onboard.scene import mirror
+from onboard.uncertainty import Moments
+
+if TYPE_CHECKING:
+    from onboard.bundle import Bundle
+    from onboard.engines import Engine
+
+SIDE = 64
+SEED = 20190704
+TOLERANCE = {"tflite": 1e-4, "reference": 1e-9}
+"""Largest difference allowed in any moment, by engine; CPUs round differently in float32."""
+
+GOLDEN_SCENE = b"golden tile".ljust(32, b"\0")
+
+
+def place(reflectance: Array, size: int) -> Array:
+    """Mirror a golden image ``(SIDE, SIDE, bands)`` out to a tile of ``size``."""
+    index = mirror(-((size - SIDE) // 2), size, SIDE)
+    return np.asarray(reflectance[np.ix_(index, index)])
+
+
+def run(bundle: Bundle, engine: Engine, reflectance: Array, passes: int) -> Moments:
+    """Moments of the golden image's own pixels, each ``(SIDE, SIDE)``.
+
+    Tiles of every size give the same: what lies around the image is its mirror image.
+    """
+    size = engine.tile_size or SIDE + 2 * bundle.network.halo
+    tile = place(reflectance, size)
+    inputs = bundle.normalisation.apply(tile, np.ones(tile.shape[:2], bool))
+    drawn = masks.draw(bundle.network, SEED, bundle.model_id, GOLDEN_SCENE, list(range(passes)))
+    start = (size - SIDE) // 2
+    inside = slice(start, start + SIDE)
+    return Moments(*(a[inside, inside] for a in engine.run(inputs, drawn)))
+
+
+def check(bundle: Bundle, engine: Engine, target: str) -> float:
+    """Run the golden tile and compare.
+
+    Returns:
+        The largest difference in any moment.
+
+    Raises:
+        EngineError: it is beyond the tolerance, or not a number.
+    """
+    golden: dict[str, Array] = bundle.golden()
+    found = run(bundle, engine, golden["reflectance"], int(golden["passes"]))
+    worst = max(
+        float(np.max(np.abs(np.asarray(a, np.float64) - golden[name])))
+        for name, a in found._asdict().items()
+    )
+    if not worst <= TOLERANCE[target]:
+        raise EngineError(
+            f"{bundle.path}: the golden tile differs by {worst:.3g} on {engine.name} "
+            f"(allowed {TOLERANCE[target]:g}); flash the bundle again or use another engine"
+        )
+    return worst
