@@ -1,0 +1,1 @@
+"""Training on the ground: chips to a signed bundle. Imports `onboard` for shared definitions."""

@@ -1,0 +1,68 @@
+"""Augmentation: what another place, date or camera could have made of the same chip.
+
+All functions are pure over float32 reflectance ``(H, W, bands)`` and take their generator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from training.chips import UNKNOWN, Chip
+
+Image = npt.NDArray[np.float32]
+
+
+def crop(chip: Chip, size: int, rng: np.random.Generator) -> Chip:
+    """A random ``size``×``size`` window; a smaller chip is padded, its labels with unknown."""
+    height, width = chip.water.shape
+    pad = ((0, max(0, size - height)), (0, max(0, size - width)))
+    top = int(rng.integers(0, max(1, height - size + 1)))
+    left = int(rng.integers(0, max(1, width - size + 1)))
+
+    def cut(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return array[top : top + size, left : left + size]
+
+    def padded(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        return cut(np.pad(array, pad, constant_values=UNKNOWN))
+
+    image = cut(np.pad(chip.reflectance, (*pad, (0, 0)), mode="symmetric"))
+    return replace(chip, reflectance=image, water=padded(chip.water), cloud=padded(chip.cloud))
+
+
+def flip(chip: Chip, rng: np.random.Generator) -> Chip:
+    """One of the eight symmetries of the square."""
+    turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+
+    def turn(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        turned = np.rot90(array, turns)
+        return turned[:, ::-1] if mirror else turned
+
+    return replace(
+        chip,
+        reflectance=turn(chip.reflectance),
+        water=turn(chip.water),
+        cloud=turn(chip.cloud),
+    )
+
+
+def radiometry(image: Image, rng: np.random.Generator) -> Image:
+    """Gain, haze and noise of another sensor, date or processing level.
+
+    A common gain (sun, exposure), a gain per band (calibration), a bluish additive haze between
+    none and that of top-of-atmosphere reflectance, and white noise.
+    """
+    bands = image.shape[-1]
+    gain = np.exp(rng.normal(0.0, 0.12)) * np.exp(rng.normal(0.0, 0.05, bands))
+    haze = rng.uniform(0.0, 0.06) * np.linspace(1.0, 0.15, bands) * (rng.random() < 0.5)
+    noise = rng.normal(0.0, rng.uniform(0.0, 0.006), image.shape)
+    return np.asarray(image * gain + haze + noise, np.float32)
+
+
+def augment(chip: Chip, size: int, rng: np.random.Generator) -> Chip:
+    """Crop, turn and disturb one chip."""
+    chip = flip(crop(chip, size, rng), rng)
+    return replace(chip, reflectance=radiometry(chip.reflectance, rng))

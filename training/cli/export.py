@@ -1,0 +1,58 @@
+"""``floodsat export``: make a signed bundle of a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from onboard.cli import options
+
+
+@click.command("export")
+@click.argument("run", type=options.PATH)
+@click.option("--out", required=True, type=options.PATH, help="Folder of the bundle.")
+@click.option("--key", required=True, type=options.PATH, help="Private key that signs it.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=click.Choice(["tflite", "reference"]),
+    help="What to make, may be given several times; everything by default.",
+)
+@click.option("--name", default="floodsat", show_default=True, help="Name of the bundle.")
+@click.option("--bundle-version", type=click.IntRange(1), default=1, show_default=True)
+@click.option(
+    "--card", type=options.PATH, help="Model card, Markdown; made from the run if absent."
+)
+def command(
+    run: Path,
+    out: Path,
+    key: Path,
+    targets: tuple[str, ...],
+    name: str,
+    bundle_version: int,
+    card: Path | None,
+) -> None:
+    """Freeze the finished run RUN for the engines and sign it."""
+    import os
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from onboard import signing
+    from training import export
+    from training.card import default_card, read_card
+
+    signing.read_private(key)
+    finished = export.Run.open(run)
+    text = read_card(card) if card is not None else default_card(finished, name)
+    export.export(
+        finished,
+        out,
+        key,
+        name,
+        bundle_version,
+        text,
+        targets or export.TARGETS,
+        lambda target: click.echo(f"making {target} …"),
+    )
+    click.echo(f"{out}: signed; 'floodsat inspect {out}' shows it")

@@ -1,0 +1,147 @@
+"""Evaluation: a bundle against labelled chips, through the engine that flies."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from onboard.bundle import Bundle
+from onboard.classes import CLOUD, WATER
+from onboard.engines import Engine
+from onboard.errors import DatasetError
+from onboard.scene import ArrayFrame
+from onboard.segment import Segmenter, TileMaps
+from training import scores
+from training.chips import UNKNOWN, Chip, ChipFolder
+from training.splits import split_ids
+
+BOOTSTRAP_SEED = 0
+NDWI_GRID = np.linspace(-0.6, 0.6, 121)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One chip with what the model made of it."""
+
+    chip: Chip
+    found: TileMaps
+
+
+def chips_of(folder: ChipFolder, split: str) -> list[str]:
+    """Ids of one split, or of the whole folder for ``"all"``.
+
+    Raises:
+        DatasetError: there are none.
+    """
+    ids = list(folder.ids) if split == "all" else split_ids(folder, split)
+    if not ids:
+        raise DatasetError(
+            f"{folder.path}: no chip falls into the split {split!r}; try --split all"
+        )
+    return ids
+
+
+def run(
+    bundle: Bundle,
+    engine: Engine,
+    folder: ChipFolder,
+    ids: Sequence[str],
+    passes: int,
+    seed: int,
+    on_chip: Callable[[], None] = lambda: None,
+) -> list[Scored]:
+    """Segment chips one by one."""
+    folder.check_sensor(bundle.sensor)
+    segmenter = Segmenter(bundle, engine, passes, seed)
+    done = []
+    for chip_id in ids:
+        chip = folder.read(chip_id, bundle.sensor)
+        done.append(Scored(chip, segmenter.whole(ArrayFrame(chip.reflectance))))
+        on_chip()
+    return done
+
+
+def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
+    """All figures over some chips, as plain JSON types; pixels are pooled over the chips."""
+    flat = _flatten(results)
+    true, p = flat["water"] == 1, flat["p_water"]
+    said = flat["classes"] == WATER
+    wrong = (p >= bundle.balanced.water) != true
+    sensitive = p >= bundle.sensitive.water
+    figures: dict[str, Any] = {
+        "chips": len(results),
+        "places": len({r.chip.group for r in results}),
+        "pixels": int(true.size),
+        "water_share": float(true.mean()),
+        "iou": scores.iou(said, true),
+        "iou_interval_95": _interval(results),
+        "iou_at_half": scores.iou(p >= 0.5, true),
+        "ndwi_iou_best_threshold": _ndwi(results),
+        "called_cloud": float((flat["classes"] == CLOUD).mean()),
+        "ece": scores.calibration_error(p, true),
+        "brier": scores.brier(p, true),
+        "nll": scores.log_loss(p, true),
+        "error_auroc_entropy": scores.auroc(flat["entropy"], wrong),
+        "error_auroc_epistemic": scores.auroc(flat["epistemic"], wrong),
+        "errors_in_most_uncertain_fifth": scores.errors_among(flat["entropy"], wrong),
+        "mean_entropy": float(flat["entropy"].mean()),
+        "mean_epistemic": float(flat["epistemic"].mean()),
+    }
+    for name, mask in (("balanced", said), ("sensitive", sensitive)):
+        figures[f"precision_{name}"], figures[f"recall_{name}"] = scores.precision_recall(
+            mask, true
+        )
+    return {**figures, **_cloud(results)}
+
+
+def _flatten(results: Sequence[Scored]) -> dict[str, npt.NDArray[Any]]:
+    """Pixels with a known water label, of all chips end to end."""
+    parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
+    for r in results:
+        known = r.chip.water != UNKNOWN
+        parts["water"].append(r.chip.water[known])
+        parts["classes"].append(r.found.classes[known])
+        for name in ("p_water", "entropy", "epistemic"):
+            parts[name].append(getattr(r.found.maps, name)[known])
+    flat = {name: np.concatenate(values) for name, values in parts.items()}
+    if not flat["water"].size:
+        raise DatasetError("no pixel of these chips is labelled land or water; check classes")
+    return flat
+
+
+def _interval(results: Sequence[Scored]) -> list[float]:
+    both: dict[str, int] = defaultdict(int)
+    either: dict[str, int] = defaultdict(int)
+    for r in results:
+        known = r.chip.water != UNKNOWN
+        said, true = r.found.classes[known] == WATER, r.chip.water[known] == 1
+        both[r.chip.group] += int(np.count_nonzero(said & true))
+        either[r.chip.group] += int(np.count_nonzero(said | true))
+    return list(scores.group_bootstrap(both, either, BOOTSTRAP_SEED))
+
+
+def _ndwi(results: Sequence[Scored]) -> float:
+    """Best IoU of one NDWI threshold (McFeeters 1996), fitted on these very chips."""
+    values, labels = [], []
+    for r in results:
+        known = r.chip.water != UNKNOWN
+        green, nir = r.chip.reflectance[known][:, 1], r.chip.reflectance[known][:, 3]
+        values.append((green - nir) / np.where(np.abs(green + nir) < 1e-6, 1e-6, green + nir))
+        labels.append(r.chip.water[known] == 1)
+    index, true = np.concatenate(values), np.concatenate(labels)
+    return max(scores.iou(index > threshold, true) for threshold in NDWI_GRID)
+
+
+def _cloud(results: Sequence[Scored]) -> dict[str, float]:
+    """IoU of cloud where the labels know it."""
+    known = [r for r in results if (r.chip.cloud != UNKNOWN).any()]
+    if not known:
+        return {}
+    said = np.concatenate([r.found.classes[r.chip.cloud != UNKNOWN] == CLOUD for r in known])
+    true = np.concatenate([r.chip.cloud[r.chip.cloud != UNKNOWN] == 1 for r in known])
+    return {"cloud_iou": scores.iou(said, true), "cloud_share": float(true.mean())}

@@ -1,0 +1,229 @@
+"""Export: from a run folder to a signed bundle.
+
+The temperature is folded into the last linear layers; the model id is the hash of the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from onboard import bundle, golden, masks
+from onboard.engines.reference import ReferenceEngine
+from onboard.errors import ConfigError
+from onboard.network import Network
+from onboard.sensor import Sensor
+from onboard.triage import Limits
+from training.network import build, copy_weights, moments_model
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+CHUNK = 10
+TILE = 512
+GOLDEN_PASSES = 12
+TARGETS = ("tflite", "reference")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run folder."""
+
+    path: Path
+    record: dict[str, Any]
+    weights: Weights
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Read a run folder.
+
+        Raises:
+            ConfigError: the folder is no finished run.
+        """
+        try:
+            record = json.loads((path / "run.json").read_text("utf-8"))
+            arrays = bundle.read_arrays((path / "weights.npz").read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{path}: is no finished run ({error}); 'floodsat train --out {path}' goes on"
+            ) from error
+        if "calibration" not in record:
+            raise ConfigError(f"{path}: the run has no calibration; train it to its end")
+        return cls(path, record, arrays)
+
+    @property
+    def network(self) -> Network:
+        """The network's shape."""
+        return Network.from_json(self.record["network"])
+
+
+def tempered(weights: Weights, temperature: float) -> Weights:
+    """Weights whose water logits are divided by ``temperature``; cloud logits stay."""
+    scaled = dict(weights)
+    divisor = np.array([temperature, 1.0], np.float32)
+    for name in ("head/kernel", "head/bias"):
+        scaled[name] = (weights[name] / divisor).astype(np.float32)
+    for name in weights:
+        if name.startswith("correct_"):
+            scaled[name] = (weights[name] / np.float32(temperature)).astype(np.float32)
+    return scaled
+
+
+def golden_image(sensor: Sensor) -> npt.NDArray[np.float32]:
+    """A generated image that walks the network through dark, vegetated, bright and noisy parts.
+
+    Returns:
+        float32 ``(SIDE, SIDE, bands)`` reflectance, 0…1.
+    """
+    side, bands = golden.SIDE, len(sensor.bands)
+    words = np.random.Philox(key=golden.SEED).random_raw(side * side * bands)
+    noise = (words >> np.uint64(40)).astype(np.float32).reshape(side, side, bands) / 2**24
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side
+    slope = np.linspace(0.04, 0.35, bands, dtype=np.float32)
+    wave = 0.5 + 0.5 * np.sin(9 * x + 4 * y) * np.cos(7 * y - 3 * x)
+    ground = slope * wave[..., None] + np.float32(0.02)
+    cloud = np.clip(3 * (x + y) - 4.5, 0, 1)[..., None]
+    mixed = ground * (1 - cloud) + np.float32(0.6) * cloud + np.float32(0.02) * noise
+    return np.asarray(mixed, np.float32)
+
+
+def export(
+    run: Run,
+    out: Path,
+    key: Path,
+    name: str,
+    version: int,
+    card: str,
+    targets: tuple[str, ...] = TARGETS,
+    on_target: Callable[[str], None] = lambda target: None,
+) -> None:
+    """Make a bundle.
+
+    Args:
+        run: a finished run.
+        out: the bundle's folder, replaced in one step.
+        key: private key that signs it.
+        name: of the bundle.
+        version: of the bundle, counts up.
+        card: model card, Markdown.
+        targets: which of `TARGETS` to make.
+        on_target: called with the name of what is made next.
+    """
+    calibration = run.record["calibration"]
+    weights = tempered(run.weights, calibration["temperature"])
+    sets: dict[str, dict[str, bytes]] = {}
+    details: dict[str, Any] = {}
+    for target in targets:
+        on_target(target)
+        if target == "reference":
+            sets[target] = {bundle.WEIGHTS: _npz(weights)}
+        if target == "tflite":
+            sets[target] = _tflite(run.network, weights)
+            models = {str(chunk): _tflite_name(chunk) for chunk in (1, CHUNK)}
+            details[target] = {"tile": TILE, "models": models}
+    manifest = {
+        "name": name,
+        "version": version,
+        "model_id": bundle.weights_id(weights).hex(),
+        "sensor": run.record["sensor"],
+        "network": run.record["network"],
+        "normalisation": run.record["normalisation"],
+        "passes": CHUNK,
+        "chunk": CHUNK,
+        "temperature": calibration["temperature"],
+        "thresholds": {
+            point: {"water": calibration[point], "cloud": calibration["cloud"]}
+            for point in ("balanced", "sensitive")
+        },
+        "triage": Limits().to_json(),
+        "provenance": {
+            k: run.record[k] for k in ("data", "train_chips", "versions", "config", "final")
+        },
+        "sets": details,
+    }
+    on_target("golden tile")
+    sets[bundle.COMMON] = {
+        bundle.GOLDEN: _golden(manifest, weights, out),
+        bundle.CARD: card.encode("utf-8"),
+    }
+    bundle.write(out, manifest, sets, key)
+
+
+def _golden(manifest: dict[str, Any], weights: Weights, out: Path) -> bytes:
+    """Golden image and its moments by the reference engine, float32."""
+    own = bundle.Bundle(out, manifest, "", {bundle.WEIGHTS: _npz(weights)})
+    image = golden_image(own.sensor)
+    moments = golden.run(own, ReferenceEngine(own), image, GOLDEN_PASSES)
+    return _npz(
+        {
+            "reflectance": image,
+            "passes": np.array(GOLDEN_PASSES, np.int64),
+            **moments._asdict(),
+        }
+    )
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _tflite_name(chunk: int) -> str:
+    return f"tflite/k{chunk}.tflite"
+
+
+def _tflite(network: Network, weights: Weights) -> dict[str, bytes]:
+    source = build(network)
+    load_weights(source, weights)
+    made = {}
+    for chunk in (1, CHUNK):
+        model = moments_model(network, chunk, TILE)
+        copy_weights(source, model)
+        made[_tflite_name(chunk)] = _convert(model)
+    return made
+
+
+def load_weights(model: keras.Model, weights: Weights) -> None:
+    """Set every variable of ``model`` from ``<layer>/<variable>`` names."""
+    for layer in model.layers:
+        for variable in layer.weights:
+            variable.assign(weights[f"{layer.name}/{variable.name}"])
+
+
+def _convert(model: keras.Model) -> bytes:
+    import tensorflow as tf
+
+    with _quiet():
+        content: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    return content
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the converter's chatter, which it writes past Python, off the terminal."""
+    saved = [os.dup(1), os.dup(2)]
+    with tempfile.TemporaryFile() as sink:
+        try:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            yield
+        finally:
+            for number, handle in enumerate(saved, start=1):
+                os.dup2(handle, number)
+                os.close(handle)
+
+
+def mask_inputs(network: Network, drawn: masks.Masks) -> dict[str, npt.NDArray[np.float32]]:
+    """Masks by site as the Keras models take them: input name → ``(T, 1, 1, C)``."""
+    return {f"mask_{s.name}": drawn[s.name].reshape(-1, 1, 1, s.channels) for s in network.sites}

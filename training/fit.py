@@ -1,0 +1,283 @@
+"""Fitting: from chip folders to a run folder with weights, settings and provenance.
+
+A run folder holds ``config.toml``, ``run.json`` (sensor, network, normalisation, data hashes,
+versions, figures), ``history.csv`` and, when finished, ``weights.npz``: the moving average of
+the weights over the steps. ``checkpoint.npz`` lets a killed run go on where its last whole
+epoch ended.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from onboard import __version__, files, masks
+from onboard.errors import ConfigError, DatasetError
+from onboard.network import Network
+from onboard.normalise import Normalisation
+from onboard.sensor import Sensor
+from training.calibrate import Calibration, Floats, calibrate
+from training.chips import ChipFolder
+from training.config import TrainConfig
+from training.losses import HeadIoU, flood_loss
+from training.network import build, weight_arrays
+from training.splits import Split, split_ids
+from training.stream import ChipRef, PlainStream, TrainingStream, measure_normalisation
+
+Weights = list[npt.NDArray[np.float32]]
+Row = dict[str, float]
+
+CALIBRATION_PASSES = 10
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Progress, given to the caller's callback after every epoch."""
+
+    number: int
+    of: int
+    row: Row
+
+
+def chip_refs(folders: Iterable[ChipFolder], sensor: Sensor, split: Split) -> list[ChipRef]:
+    """The chips of one split over several folders; every folder must have the sensor's bands.
+
+    Raises:
+        DatasetError: a missing band, or no chip at all falls into the split.
+    """
+    refs = []
+    for folder in folders:
+        folder.check_sensor(sensor)
+        refs += [ChipRef(folder, chip) for chip in split_ids(folder, split)]
+    if not refs:
+        names = ", ".join(str(folder.path) for folder in folders)
+        raise DatasetError(
+            f"{names}: no chip falls into the split {split!r}; chips of one group are never "
+            "divided, so add chips of more groups"
+        )
+    return refs
+
+
+def fit(
+    folders: Sequence[ChipFolder],
+    sensor: Sensor,
+    config: TrainConfig,
+    run: Path,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    on_step: Callable[[int, int], None] = lambda done, of: None,
+) -> None:
+    """Train, or go on training, the network in the run folder ``run``.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings or data.
+        DatasetError: unusable chips, or the loss became NaN.
+        OutputError: the folder cannot be written.
+    """
+    files.make_folder(run)
+    keras.utils.set_random_seed(config.seed)
+    network = Network(bands=len(sensor.bands), widths=config.widths, rate=config.dropout)
+    train = chip_refs(folders, sensor, "train")
+    held = chip_refs(folders, sensor, "calibration")
+    record = _start_record(run, folders, sensor, network, config, train, held)
+    normalisation = Normalisation.from_json(record["normalisation"])
+    stream = TrainingStream(
+        train,
+        sensor,
+        network,
+        normalisation,
+        crop=config.crop,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    trainer = _Trainer(network, config, steps=config.epochs * len(stream))
+    history = trainer.restore(run)
+    for epoch in range(len(history), config.epochs):
+        stream.epoch = epoch
+        loss = trainer.epoch(stream, on_step)
+        if not np.isfinite(loss):
+            raise DatasetError(
+                f"{run}: the loss became {loss} in epoch {epoch + 1}; lower learning_rate "
+                f"(now {config.learning_rate}) or look for chips with absurd values"
+            )
+        iou = trainer.score(PlainStream(held, sensor, network, normalisation))
+        history.append({"epoch": epoch + 1, "loss": loss, **iou})
+        trainer.checkpoint(run, history)
+        files.write_text(run / "history.csv", _csv(history))
+        on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
+    _finish(run, trainer, record, history, _calibrate(trainer.averaged(), record, held, sensor))
+
+
+class _Trainer:
+    """A compiled network, the moving average of its weights, and their checkpoint."""
+
+    def __init__(self, network: Network, config: TrainConfig, steps: int) -> None:
+        self.model, self.shadow = build(network), build(network)
+        warm = max(1, steps // 20)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, steps - warm), warmup_target=config.learning_rate, warmup_steps=warm
+        )
+        self.model.compile(
+            optimizer=keras.optimizers.AdamW(
+                schedule, weight_decay=config.weight_decay, clipnorm=1.0
+            ),
+            loss=flood_loss(config.dice_weight, config.cloud_weight, config.label_smoothing),
+        )
+        self.model.optimizer.build(self.model.trainable_variables)
+        self._momentum = config.average
+        self._average: Weights = self.model.get_weights()
+        self._steps = 0
+
+    def epoch(self, stream: TrainingStream, on_step: Callable[[int, int], None]) -> float:
+        """One pass over the stream; returns the mean loss."""
+        losses = []
+        for index in range(len(stream)):
+            inputs, target = stream[index]
+            losses.append(float(self.model.train_on_batch(inputs, target)))
+            self._steps += 1
+            # Early on the average would be mostly the random start: let it forget faster.
+            keep = min(self._momentum, (1 + self._steps) / (10 + self._steps))
+            for mean, new in zip(self._average, self.model.get_weights(), strict=True):
+                mean *= keep
+                mean += (1 - keep) * new
+            on_step(index + 1, len(stream))
+        return float(np.mean(losses))
+
+    def score(self, stream: PlainStream) -> Row:
+        """IoU of both heads by the averaged weights."""
+        self.shadow.set_weights(self._average)
+        heads = [HeadIoU(0, "water_iou"), HeadIoU(1, "cloud_iou")]
+        for index in range(len(stream)):
+            inputs, target = stream[index]
+            logits = self.shadow.predict_on_batch(inputs)
+            for head in heads:
+                head.update_state(target, logits)
+        return {head.name: float(head.result()) for head in heads}
+
+    def averaged(self) -> keras.Model:
+        """The network with the averaged weights."""
+        self.shadow.set_weights(self._average)
+        return self.shadow
+
+    def _state(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def checkpoint(self, run: Path, history: list[Row]) -> None:
+        """Save everything that the next epoch depends on."""
+        arrays = {f"v{i}": np.asarray(v) for i, v in enumerate(self._state())}
+        arrays.update({f"a{i}": a for i, a in enumerate(self._average)})
+        buffer = io.BytesIO()
+        np.savez(buffer, history=json.dumps(history), steps=self._steps, **arrays)  # type: ignore[arg-type]
+        files.write_bytes(run / "checkpoint.npz", buffer.getvalue())
+
+    def restore(self, run: Path) -> list[Row]:
+        """Take up a checkpoint if there is one; returns its history."""
+        path = run / "checkpoint.npz"
+        if not path.exists():
+            return []
+        with np.load(path) as saved:
+            for i, variable in enumerate(self._state()):
+                variable.assign(saved[f"v{i}"])
+            self._average = [saved[f"a{i}"] for i in range(len(self._average))]
+            self._steps = int(saved["steps"])
+            history: list[Row] = json.loads(str(saved["history"]))
+        return history
+
+
+def _start_record(
+    run: Path,
+    folders: Sequence[ChipFolder],
+    sensor: Sensor,
+    network: Network,
+    config: TrainConfig,
+    train: Sequence[ChipRef],
+    held: Sequence[ChipRef],
+) -> dict[str, Any]:
+    """Write, or check against, what the run was started with."""
+    fixed = {
+        "sensor": sensor.to_json(),
+        "network": network.to_json(),
+        "data": [
+            {"name": f.name, "sha256": f.content_hash(), "chips": len(f.ids)} for f in folders
+        ],
+        "train_chips": len(train),
+        "calibration_chips": len(held),
+    }
+    path = run / "run.json"
+    if path.exists():
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        if (run / "config.toml").read_text("utf-8") != config.to_toml() or any(
+            record[key] != value for key, value in fixed.items()
+        ):
+            raise ConfigError(
+                f"{run}: holds a run with other settings or data; name a new folder, or give "
+                "the same ones to go on with it"
+            )
+        return record
+    record = {
+        **fixed,
+        "config": dataclasses.asdict(config),
+        "normalisation": measure_normalisation(train, sensor).to_json(),
+        "versions": {
+            "floodsat": __version__,
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+            "numpy": np.__version__,
+        },
+    }
+    files.write_text(run / "config.toml", config.to_toml())
+    files.write_text(path, json.dumps(record, indent=1))
+    return record
+
+
+def _calibrate(
+    model: keras.Model, record: dict[str, Any], held: Sequence[ChipRef], sensor: Sensor
+) -> Calibration:
+    """Temperature and thresholds from the calibration chips."""
+    network = Network.from_json(record["network"])
+    stream = PlainStream(held, sensor, network, Normalisation.from_json(record["normalisation"]))
+    drawn = masks.draw(network, 0, b"calibration", b"", range(CALIBRATION_PASSES))
+    inputs = {f"mask_{k}": v.reshape(-1, 1, 1, v.shape[1]) for k, v in drawn.items()}
+    batches = [stream[index] for index in range(len(stream))]
+
+    def logits_of(index: int) -> tuple[Floats, Floats]:
+        tile = np.repeat(batches[index][0]["tile"], CALIBRATION_PASSES, axis=0)
+        logits = model.predict_on_batch({"tile": tile, **inputs})
+        return logits[..., 0], logits[0, ..., 1]
+
+    targets = [(target[0, ..., 0], target[0, ..., 1]) for _, target in batches]
+    real = [not ref.folder.generated for ref in held]
+    return calibrate(logits_of, targets, real if any(real) else [True] * len(held))
+
+
+def _finish(
+    run: Path,
+    trainer: _Trainer,
+    record: dict[str, Any],
+    history: list[Row],
+    calibration: Calibration,
+) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **weight_arrays(trainer.averaged()))  # type: ignore[arg-type]
+    files.write_bytes(run / "weights.npz", buffer.getvalue())
+    done = {**record, "final": history[-1], "calibration": calibration.to_json()}
+    files.write_text(run / "run.json", json.dumps(done, indent=1))
+
+
+def _csv(history: list[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()

@@ -1,0 +1,42 @@
+"""A training run on the terminal: a bar for the epoch, a line with the scores after each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from onboard.sensor import Sensor
+from training.chips import ChipFolder
+from training.config import TrainConfig
+
+
+def show(folders: Sequence[ChipFolder], sensor: Sensor, config: TrainConfig, run: Path) -> None:
+    """Run `training.fit.fit` with progress; see there for errors."""
+    # Read before TensorFlow is imported, which would else print pages about its build.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from training.fit import Epoch, fit
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task("training", total=None)
+
+        def on_step(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        def on_epoch(epoch: Epoch) -> None:
+            row = epoch.row
+            bar.console.print(
+                f"epoch {epoch.number}/{epoch.of}  loss {row['loss']:.4f}  water IoU "
+                f"{row['water_iou']:.3f}  cloud IoU {row['cloud_iou']:.3f}",
+                highlight=False,
+            )
+
+        fit(folders, sensor, config, run, on_epoch, on_step)

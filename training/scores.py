@@ -1,0 +1,89 @@
+"""Scores: accuracy, calibration and how well the uncertainty points at errors.
+
+All functions are pure over flat arrays of observed pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+Floats = npt.NDArray[np.floating[Any]]
+Flags = npt.NDArray[np.bool_]
+
+
+def _count(flags: Flags) -> int:
+    return int(np.count_nonzero(flags))
+
+
+def iou(said: Flags, true: Flags) -> float:
+    """Intersection over union, 0…1; NaN where both are empty."""
+    either = _count(said | true)
+    return _count(said & true) / either if either else float("nan")
+
+
+def precision_recall(said: Flags, true: Flags) -> tuple[float, float]:
+    """Share of what was said that is true, and of what is true that was said."""
+    both = _count(said & true)
+    return (
+        both / max(1, _count(said)),
+        both / max(1, _count(true)),
+    )
+
+
+def calibration_error(p: Floats, true: Flags, bins: int = 15) -> float:
+    """Expected calibration error over bins of equal mass (Nguyen & O'Connor 2015), 0…1."""
+    order = np.argsort(p, kind="stable")
+    parts = zip(np.array_split(p[order], bins), np.array_split(true[order], bins), strict=True)
+    return sum(abs(float(a.mean()) - float(b.mean())) * len(a) for a, b in parts) / len(p)
+
+
+def brier(p: Floats, true: Flags) -> float:
+    """Mean squared error of the probability."""
+    return float(np.mean((p.astype(np.float64) - true) ** 2))
+
+
+def log_loss(p: Floats, true: Flags) -> float:
+    """Mean negative log-likelihood in nats; probabilities are kept 1e-6 away from 0 and 1."""
+    q = np.clip(p.astype(np.float64), 1e-6, 1 - 1e-6)
+    return float(-np.mean(np.where(true, np.log(q), np.log1p(-q))))
+
+
+def auroc(score: Floats, positive: Flags) -> float:
+    """Area under the ROC curve (Mann-Whitney, ties count half); NaN with one class only."""
+    n, m = _count(positive), _count(~positive)
+    if n == 0 or m == 0:
+        return float("nan")
+    ranks = rankdata(score)
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def errors_among(uncertainty: Floats, wrong: Flags, share: float = 0.2) -> float:
+    """Share of all errors that lie among the ``share`` most uncertain pixels."""
+    count = round(share * len(wrong))
+    top = np.argsort(-uncertainty, kind="stable")[:count]
+    return _count(wrong[top]) / max(1, _count(wrong))
+
+
+def group_bootstrap(
+    both: dict[str, int], either: dict[str, int], seed: int, draws: int = 2000
+) -> tuple[float, float]:
+    """95 % interval of a pooled IoU, places drawn with replacement.
+
+    Args:
+        both: group → pixels in the intersection.
+        either: group → pixels in the union.
+        seed: of the draws.
+        draws: how many.
+    """
+    groups = sorted(both)
+    a = np.array([both[g] for g in groups], np.float64)
+    b = np.array([either[g] for g in groups], np.float64)
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(0, len(groups), (draws, len(groups)))
+    values = a[picks].sum(axis=1) / np.maximum(b[picks].sum(axis=1), 1)
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)

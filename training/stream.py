@@ -1,0 +1,130 @@
+"""Batches for training, read chip by chip from disk: memory does not grow with the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from onboard import masks
+from onboard.network import Network
+from onboard.normalise import Normalisation
+from onboard.sensor import Sensor
+from training import augment
+from training.chips import Chip, ChipFolder
+
+Batch = tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class ChipRef:
+    """A chip that has not been read yet."""
+
+    folder: ChipFolder
+    id: str
+
+    def read(self, sensor: Sensor) -> Chip:
+        """Read it from disk."""
+        return self.folder.read(self.id, sensor)
+
+
+def random_masks(
+    network: Network, count: int, rng: np.random.Generator
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Training masks, one set per sample: name → ``(count, 1, 1, C)``, scaled by ``1/keep``."""
+    drawn = {}
+    for site in network.sites:
+        kept = rng.random((count, 1, 1, site.channels)) < site.keep
+        drawn[f"mask_{site.name}"] = (kept / site.keep).astype(np.float32)
+    return drawn
+
+
+def batch_of(
+    chips: Sequence[Chip],
+    normalisation: Normalisation,
+    own_masks: dict[str, npt.NDArray[np.float32]],
+) -> Batch:
+    """Stack chips of one size into inputs by name and targets ``(N, H, W, 2)``."""
+    tiles = [normalisation.apply(c.reflectance, np.ones(c.water.shape, dtype=bool)) for c in chips]
+    targets = [np.stack([c.water, c.cloud], axis=-1) for c in chips]
+    return {"tile": np.stack(tiles), **own_masks}, np.stack(targets)
+
+
+class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
+    """Augmented crops in a random order, a pure function of the seed and of ``epoch``."""
+
+    def __init__(
+        self,
+        refs: Sequence[ChipRef],
+        sensor: Sensor,
+        network: Network,
+        normalisation: Normalisation,
+        *,
+        crop: int,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._refs = list(refs)
+        self._sensor, self._network, self._normalisation = sensor, network, normalisation
+        self._crop, self._batch_size, self._seed = crop, batch_size, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self._refs) // self._batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self._refs))
+        # A short last batch is filled from the front, so that every step weighs the same.
+        picks = np.take(
+            order, range(index * self._batch_size, (index + 1) * self._batch_size), mode="wrap"
+        )
+        rng = np.random.default_rng([self._seed, self.epoch, index])
+        chips = [augment.augment(self._refs[i].read(self._sensor), self._crop, rng) for i in picks]
+        own = random_masks(self._network, len(chips), rng)
+        return batch_of(chips, self._normalisation, own)
+
+
+class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]
+    """Chips as they are, one a batch, with the masks of the deterministic pass."""
+
+    def __init__(
+        self,
+        refs: Sequence[ChipRef],
+        sensor: Sensor,
+        network: Network,
+        normalisation: Normalisation,
+    ) -> None:
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._refs, self._sensor = list(refs), sensor
+        self._stride, self._normalisation = network.stride, normalisation
+        ones = masks.ones(network)
+        self._masks = {f"mask_{k}": v.reshape(1, 1, 1, -1) for k, v in ones.items()}
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+    def __getitem__(self, index: int) -> Batch:
+        chip = self._refs[index].read(self._sensor)
+        side = -(-max(chip.water.shape) // self._stride) * self._stride
+        whole = augment.crop(chip, side, np.random.default_rng(0))
+        return batch_of([whole], self._normalisation, self._masks)
+
+
+def measure_normalisation(refs: Sequence[ChipRef], sensor: Sensor) -> Normalisation:
+    """Mean and spread per band over every 16th pixel of the chips."""
+    count, total, squares = 0, np.zeros(len(sensor.bands)), np.zeros(len(sensor.bands))
+    for ref in refs:
+        some: npt.NDArray[Any] = ref.read(sensor).reflectance[::4, ::4].reshape(-1, len(total))
+        count += len(some)
+        total += some.sum(axis=0, dtype=np.float64)
+        squares += (some.astype(np.float64) ** 2).sum(axis=0)
+    mean = total / count
+    spread = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
+    return Normalisation(
+        tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) for s in spread)
+    )
