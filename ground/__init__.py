@@ -1,0 +1,1 @@
+"""The ground station: receive, decode, show. Imports `onboard` for the wire formats."""

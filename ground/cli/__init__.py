@@ -1,0 +1,1 @@
+"""The ground station's commands, one file each."""

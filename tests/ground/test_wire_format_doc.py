@@ -1,0 +1,169 @@
+"""The document is the contract: its tables and its examples are what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ground import reassembly, receive
+from onboard import coding
+from onboard import product as products
+from onboard.georef import Georef
+from onboard.link import alerts, cds, cfdp, frames, housekeeping, packets
+from onboard.link.apid import SPACECRAFT_ID, Apid
+from onboard.link.counters import Counters
+from onboard.product import Product, Statistics, TimeQuality, pack, unpack
+
+DOC = Path(__file__).resolve().parents[2] / "docs" / "wire-format.md"
+SENT_MS = 1_700_000_000_123
+
+
+def example_product() -> Product:
+    return Product(
+        scene_id=bytes(32),
+        model_id=bytes(range(32)),
+        sensor="s2",
+        engine="tflite 2.12.0",
+        seed=7,
+        passes=16,
+        acquired_ms=1_700_000_000_000,
+        acquired_quality=TimeQuality.FILE,
+        reference_version=None,
+        water_threshold=0.5,
+        cloud_threshold=0.375,
+        operating_point="balanced",
+        georef=Georef(4, 3, "EPSG:32606", (10.0, 0.0, 500000.0, 0.0, -10.0, 7000000.0)),
+        geolocation_sigma_m=12.5,
+        mask=np.array([[0, 1, 2, 255], [1, 1, 0, 0], [0, 0, 0, 0]], np.uint8),
+        entropy=np.array([[40, 9], [3, 255]], np.uint8),
+        epistemic=np.array([[5, 1], [0, 255]], np.uint8),
+        statistics=Statistics(7, 3, 1, 1, 300.0, 0.25, 0.03125, 0.3125),
+        block=2,
+    )
+
+
+def example_packet() -> bytes:
+    data = pack(example_product())
+    first = cfdp.pdus(data, f"{data[-16:].hex()[:12]}.fsp", 5)[0]
+    return packets.pack(packets.Packet(Apid.CFDP, 16383, SENT_MS, first))
+
+
+def example_frame() -> bytes:
+    data = pack(example_product())
+    alert = alerts.pack(alerts.alert_for(example_product(), data[-16:]))
+    packet = packets.pack(packets.Packet(Apid.ALERT, 0, SENT_MS, alert))
+    return frames.cadus([packet], Counters({"mc": 255, "vc:0": 7}), length=128)
+
+
+EXAMPLES = {"product": example_product, "packet": example_packet, "frame": example_frame}
+
+
+def document() -> str:
+    return DOC.read_text("utf-8")
+
+
+def in_document(name: str) -> bytes:
+    found = re.search(rf"```hex {name}\n(.*?)```", document(), re.DOTALL)
+    assert found, f"the document has no example {name}"
+    return bytes.fromhex(found.group(1))
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table that begins with this heading row."""
+    lines = document().splitlines()
+    start = lines.index(heading) + 2
+    cells = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        cells.append([cell.strip() for cell in line.strip("|").split("|")])
+    return cells
+
+
+def test_product_example_is_regenerated_byte_for_byte():
+    assert in_document("product") == pack(example_product())
+
+
+def test_packet_example_is_regenerated_byte_for_byte():
+    assert in_document("packet") == example_packet()
+
+
+def test_frame_example_is_regenerated_byte_for_byte():
+    assert in_document("frame") == example_frame()
+
+
+def test_examples_decode_to_what_the_text_says():
+    product = unpack(in_document("product"))
+    found = product.statistics
+    assert (found.land, found.water, found.cloud, found.nodata) == (7, 3, 1, 1)
+    assert product.mask.tolist() == [[0, 1, 2, 255], [1, 1, 0, 0], [0, 0, 0, 0]]
+    packet = packets.unpack(in_document("packet"))
+    assert (packet.apid, packet.count, packet.sent_ms) == (Apid.CFDP, 16383, SENT_MS)
+    unit = reassembly.parse(packet.data)
+    assert unit.transaction_seq_num.value == 5
+    assert unit.dest_file_name == f"{product.stem}.fsp"
+    assert unit.file_size == len(in_document("product"))
+    reception = receive.receive(in_document("frame"), frame_length=128)
+    assert [alert.product_id for alert in reception.alerts] == [product.product_id[:8]]
+    frame = frames.unpack(in_document("frame")[4:])
+    assert (frame.master_count, frame.channel_count, frame.first_header) == (255, 7, 0)
+
+
+def test_apid_table():
+    found = {int(row[0], 16): row[1] for row in rows("| APID | name | user data |")}
+    assert found == {int(apid): apid.text for apid in Apid}
+
+
+def test_coding_table():
+    found = {int(row[0]): row[1] for row in rows("| coding | name | plain data |")}
+    assert found == {int(one): one.name.lower() for one in coding.Coding}
+
+
+def test_header_table_names_every_key_in_order():
+    table = rows("| key | field | type | limits |")
+    names = [re.match(r"\w+", row[1]).group() for row in table]
+    items = products._header_items(example_product())
+    assert [int(row[0]) for row in table] == list(items)
+    assert names == [
+        *("scene_id model_id sensor engine seed passes acquired_ms acquired_quality").split(),
+        *("reference_version water_threshold cloud_threshold operating_point width").split(),
+        *("height crs transform geolocation_sigma_m block levels counts water_area_m2").split(),
+        *("mean_entropy mean_epistemic mean_p_water").split(),
+    ]
+
+
+def test_header_types():
+    kinds = {"bytes": bytes, "text": str, "integer": int, "float": float}
+    items = products._header_items(example_product())
+    items[9] = b"reference"
+    for key, _, kind, _ in rows("| key | field | type | limits |"):
+        expected = kinds.get(kind.split()[0], list)
+        assert isinstance(items[int(key)], expected), key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"spacecraft id | 0x{SPACECRAFT_ID:X}",
+        f"{frames.DEFAULT_LENGTH} bytes unless the mission sets another "
+        f"({frames.MIN_LENGTH} to {frames.MAX_LENGTH})",
+        f"sync marker (131.0-B, section 9) | {frames.SYNC_MARKER.hex().upper()}",
+        f"up to {receive.MARKER_ERRORS} of its 32 bits",
+        f"milliseconds of the day | 0…{cds.LEAP_DAY_MS - 1} |",
+        f"## 4. Housekeeping, {housekeeping.SIZE} bytes",
+        f"## 5. Alert, {alerts.SIZE} bytes",
+        f"With its packet {alerts.SIZE + packets.OVERHEAD} bytes",
+        f"up to {cfdp.SEGMENT} bytes of the file",
+        f"at most {reassembly.MAX_OPEN} files open",
+        f"files of at most {reassembly.MAX_FILE} bytes, {reassembly.MAX_HELD} bytes held",
+        f"length of the header | at most {products.MAX_HEADER}",
+        f"trailer included | at most {products.MAX_BYTES}",
+        f"width × height at most {products.MAX_PIXELS}",
+        f"dictionary of at most {coding.LZMA_DICTIONARY} bytes",
+    ],
+)
+def test_limits_in_the_text_are_those_of_the_code(text):
+    assert text in document()
