@@ -20,9 +20,7 @@ MAX_COUNT = 100_000
 @click.command(name="synth")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
 @click.option("--count", type=int, default=1, show_default=True, help="How many to make.")
-@click.option(
-    "--size", type=int, default=None, help="Side in pixels.  [default: 1024; chips: 128]"
-)
+@click.option("--size", type=int, default=None, help="Side in pixels.  [default: 1024; chips: 128]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the first one.")
 @click.option("--gsd", type=float, default=30.0, show_default=True, help="Metres per pixel.")
 @click.option("--clouds", type=float, default=None, help="Share of cloud, 0…1.")
@@ -87,6 +85,8 @@ def _recipes(fixed: dict[str, Any], count: int, seed: int, side: int, gsd: float
     low, high = RANGES["seed"]
     if not low <= seed <= high - count:
         raise ConfigError(f"--seed is {seed}; choose a whole number from 0 up")
+    if "seed" in fixed and count > 1:
+        raise ConfigError(f"the recipe fixes the seed but --count is {count}; take the seed out")
     known = {"width": side, "height": side, "gsd_m": gsd, **fixed}
     return [random_recipe(**{"seed": seed + i, **known}) for i in range(count)]
 

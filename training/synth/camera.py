@@ -58,4 +58,4 @@ def expose(
     signal = canvas.pixels(blurred) * (gain * COUNTS_PER_REFLECTANCE)
     spread = noise * np.sqrt(READ_NOISE**2 + SHOT * np.maximum(signal, 0.0))
     counts = np.rint(signal + spread * rng.standard_normal(signal.shape))
-    return (np.clip(counts, 1, FULL_SCALE) * DN_PER_COUNT).astype(np.uint16)
+    return np.asarray(np.clip(counts, 1, FULL_SCALE) * DN_PER_COUNT, np.uint16)

@@ -139,7 +139,7 @@ def distance(mask: Flags, pitch_m: float, step: int = 2) -> Floats:
     coarse = np.logical_or.reduceat(mask, np.arange(0, mask.shape[0], step), axis=0)
     coarse = np.logical_or.reduceat(coarse, np.arange(0, mask.shape[1], step), axis=1)
     far = ndimage.distance_transform_edt(~coarse) * (pitch_m * step)
-    return enlarge(far, mask.shape, step)
+    return enlarge(np.asarray(far), (mask.shape[0], mask.shape[1]), step)
 
 
 def enlarge(coarse: Floats, shape: tuple[int, int], step: int) -> Floats:
@@ -157,10 +157,10 @@ def _between(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
     at = np.clip((np.arange(fine) + 0.5) / step - 0.5, 0, coarse - 1)
     low = np.floor(at).astype(np.intp)
-    return low, np.minimum(low + 1, coarse - 1), at - low
+    return low, np.minimum(low + 1, coarse - 1), np.asarray(at - low)
 
 
 def smoothstep(low: float, high: float, x: Floats) -> Floats:
-    """0 below ``low``, 1 above ``high``, an S between."""
+    """0 below ``low``, 1 above ``high``, an S between; it falls where ``low`` is the larger."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t))

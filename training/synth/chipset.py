@@ -61,6 +61,7 @@ bands = [{bands}]
 scale = {1 / DN_PER_REFLECTANCE}
 offset = 0.0
 gsd_m = {gsd_m:g}
+generated = true
 source = "{NOTICE} Every file's tags hold its recipe."
 licence = "Apache-2.0"
 

@@ -192,7 +192,7 @@ def _river_ground(
         return
     patchy = noise(canvas, rng, 2.5 * recipe.river_width_m, 2.8)
     youth = terrain.age / 254.0
-    fresh = smoothstep(0.80, 0.93, youth + 0.05 * patchy) * (terrain.age > 0)
+    fresh = np.where(terrain.age > 0, smoothstep(0.80, 0.93, youth + 0.05 * patchy), 0.0)
     low = smoothstep(1.9, 0.7, terrain.height_m)
     cover.sand = fresh * (0.35 + 0.65 * low) * np.clip(0.75 + 0.3 * patchy, 0.0, 1.0)
     swale = 0.5 + 0.5 * np.cos(terrain.age * (2 * np.pi / 38.0))

@@ -94,4 +94,4 @@ def _sediment(recipe: Recipe, canvas: Canvas, terrain: Terrain) -> Floats:
     near = np.exp(-terrain.from_river_m / reach)
     load = recipe.turbidity * (settle + (1 - settle) * near) * np.exp(0.35 * swirl)
     still = ndimage.gaussian_filter(terrain.lake.astype(np.float64), 3.0)
-    return np.clip(load * (1 - 0.75 * still), 0.0, 1.0)
+    return np.asarray(np.clip(load * (1 - 0.75 * still), 0.0, 1.0))

@@ -175,7 +175,9 @@ def random_recipe(
     Raises:
         ConfigError: a fixed value is out of range.
     """
-    draw = _Draws(seed)
+    # The draws below scale with the GSD; what cannot be is refused first.
+    checked = Recipe(seed=seed, width=width, height=height, gsd_m=gsd_m)
+    draw = _Draws(checked.seed)
     biome = draw.choice(list(BIOMES), [b.weight for b in BIOMES.values()])
     river = 0.0 if draw.chance(0.12) else gsd_m * math.exp(draw.between(math.log(3), math.log(28)))
     flood = 0.0 if draw.chance(0.2) else 0.6 * draw.between(0.05, 1.0) ** 1.5

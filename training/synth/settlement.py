@@ -56,9 +56,7 @@ def settle(recipe: Recipe, canvas: Canvas, terrain: Terrain, parcels: Parcels) -
     return Settlement(built, np.where(streets, 0.12, roof), road)
 
 
-def _places(
-    recipe: Recipe, canvas: Canvas, terrain: Terrain, rng: np.random.Generator
-) -> Floats:
+def _places(recipe: Recipe, canvas: Canvas, terrain: Terrain, rng: np.random.Generator) -> Floats:
     """Towns as rows of (x, y, radius), metres; the best of many random sites."""
     wide, tall = canvas.extent_m
     area_km2 = wide * tall / 1e6
@@ -101,9 +99,7 @@ def _streets(canvas: Canvas, houses: Floats, turn: float) -> tuple[Floats, Float
     return street, houses[(house * 40_503 >> 3) & 0xFFFF] ** 2.2
 
 
-def _roads(
-    recipe: Recipe, canvas: Canvas, places: Floats, rng: np.random.Generator
-) -> Floats:
+def _roads(recipe: Recipe, canvas: Canvas, places: Floats, rng: np.random.Generator) -> Floats:
     """Each town's road to its nearest larger neighbour, and two roads out of the frame."""
     order = places[np.argsort(-places[:, 2], kind="stable")]
     wide, tall = canvas.extent_m

@@ -105,9 +105,12 @@ def _channels(canvas: Canvas, river: River | None) -> tuple[Flags, Flags, NDArra
         empty = np.zeros(canvas.shape, np.bool_)
         return empty, empty, np.zeros(canvas.shape, np.uint8)
     course, wide = river.course, river.width_m
-    widths = wide * (1 + 0.16 * np.sin(np.arange(len(course)) * 0.21) * np.cos(
-        np.arange(len(course)) * 0.083 + 1.0
-    ))
+    widths = wide * (
+        1
+        + 0.16
+        * np.sin(np.arange(len(course)) * 0.21)
+        * np.cos(np.arange(len(course)) * 0.083 + 1.0)
+    )
     count = max(len(river.past), 1)
     old = [(line, wide, 1 + (253 * i) // count) for i, line in enumerate(river.past)]
     age = paint(canvas, old)
@@ -209,9 +212,11 @@ def _streams(
     burnt = paint(canvas, sorted(ribbons, key=lambda item: item[2]))
     share = burnt / 250.0
     away = distance(burnt > 0, canvas.pitch_m)
-    bed = 0.15 + away * (0.004 + 0.16 * upland * min(1.0, recipe.relief_m / 300.0)) + (
-        np.maximum(away - 250.0, 0.0) / 220.0
-    ) ** 2
+    bed = (
+        0.15
+        + away * (0.004 + 0.16 * upland * min(1.0, recipe.relief_m / 300.0))
+        + (np.maximum(away - 250.0, 0.0) / 220.0) ** 2
+    )
     return share, away, np.minimum(height, bed * (1 + 0.25 * np.tanh(rough)) + 0.1)
 
 
@@ -225,5 +230,3 @@ def _light(recipe: Recipe, canvas: Canvas, height: Floats) -> tuple[Floats, Floa
     towards = east * np.sin(azimuth) - down * np.cos(azimuth)
     light = (1.0 - cotangent * towards) / np.sqrt(1.0 + slope * slope)
     return slope, np.clip(light, 0.15, 1.9)
-
-
