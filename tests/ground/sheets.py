@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import rasterio
 
 from ground.maps import Labels, Sheet
 from onboard import classes, product
 from onboard.georef import Georef
+from onboard.reference_water import PermanentWater
 
 BLOCK = 8
 UTM: tuple[float, float, float, float, float, float] = (10.0, 0.0, 503210.0, 0.0, -10.0, 2703450.0)
@@ -66,13 +69,16 @@ def overcast(height: int = 64, width: int = 64) -> Sheet:
     )
 
 
-def flown(reference: bytes | None = None) -> product.Product:
+def flown(reference: PermanentWater | None = None) -> product.Product:
     """A product as the satellite makes it, packed and unpacked."""
     drawn = sheet()
     georef = drawn.georef
     rng = np.random.default_rng(5)
     entropy = rng.uniform(0.0, 0.69, drawn.mask.shape)
     seen = product.observed_pixels(drawn.mask)
+    beyond = None
+    if reference is not None:
+        beyond = reference.beyond(georef)
     made = product.Product(
         scene_id=b"\x5c" * 32,
         model_id=b"\x0d" * 32,
@@ -82,7 +88,7 @@ def flown(reference: bytes | None = None) -> product.Product:
         passes=12,
         acquired_ms=1_784_024_493_000,
         acquired_quality=product.TimeQuality.GNSS,
-        reference_version=reference,
+        reference_version=None if reference is None else reference.version,
         water_threshold=0.47,
         cloud_threshold=0.55,
         operating_point="balanced",
@@ -91,7 +97,25 @@ def flown(reference: bytes | None = None) -> product.Product:
         mask=drawn.mask,
         entropy=product.quantise(entropy, seen, BLOCK),
         epistemic=product.quantise(entropy / 4, seen, BLOCK),
-        statistics=product.summarise(drawn.mask, entropy, entropy / 4, entropy, georef),
+        statistics=product.summarise(drawn.mask, entropy, entropy / 4, entropy, georef, beyond),
         block=BLOCK,
     )
     return product.unpack(product.pack(made))
+
+
+def permanent_water(folder: Path, georef: Georef) -> PermanentWater:
+    """A reference that knows the water of the left half of a frame."""
+    raster = np.zeros((georef.height, georef.width), np.uint8)
+    raster[:, : georef.width // 2] = 1
+    path = folder / "permanent.tif"
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint8", "crs": georef.crs}
+    with rasterio.open(
+        path,
+        "w",
+        width=georef.width,
+        height=georef.height,
+        transform=rasterio.Affine(*georef.transform),
+        **profile,
+    ) as out:
+        out.write(raster, 1)
+    return PermanentWater(path)

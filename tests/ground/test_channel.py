@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -50,7 +52,7 @@ def test_bursts_have_the_mean_length_that_was_asked_for():
     data = stream(20_000)
     out, _ = send(data, 4, frame_loss=0.1, burst=5.0)
     kept = [frames.unpack(out[s + 4 : s + CADU]).channel_count for s in range(0, len(out), CADU)]
-    gaps = [(b - a - 1) % 256 for a, b in zip(kept, kept[1:], strict=False)]
+    gaps = [(b - a - 1) % 256 for a, b in pairwise(kept)]
     bursts = [gap for gap in gaps if gap]
     assert np.mean(bursts) == pytest.approx(5.0, rel=0.15)
 

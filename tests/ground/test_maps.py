@@ -16,7 +16,7 @@ from ground.maps import Sheet, write_maps, write_product
 from onboard import classes
 from onboard.errors import OutputError, ProductError
 from onboard.georef import Georef
-from tests.ground.sheets import BLOCK, UTM, flown, overcast, sheet
+from tests.ground.sheets import BLOCK, UTM, flown, overcast, permanent_water, sheet
 
 
 def read(path: Path, band: int = 1) -> Any:
@@ -182,10 +182,10 @@ def test_a_folder_that_is_a_file_is_one_clear_line(tmp_path: Path) -> None:
         write_maps(sheet(16, 16), tmp_path / "taken", "frame")
 
 
-@pytest.mark.parametrize("reference", [None, bytes.fromhex("ab12cd")])
-def test_a_flown_product_becomes_its_maps(tmp_path: Path, reference: bytes | None) -> None:
-    product = flown(reference)
-    path, uncertainty = write_product(product, tmp_path, product.stem)
+def test_a_flown_product_becomes_its_maps(tmp_path: Path) -> None:
+    product = flown()
+    path, uncertainty, quicklook = write_product(product, tmp_path, product.stem)
+    assert quicklook.read_bytes().startswith(b"\x89PNG")
     with rasterio.open(path) as tif:
         mask, tags, bands = tif.read(1), tif.tags(), tif.tags(1)
     counts = {value: int((mask == value).sum()) for value in classes.NAMES}
@@ -194,13 +194,38 @@ def test_a_flown_product_becomes_its_maps(tmp_path: Path, reference: bytes | Non
     assert tags["FLOODSAT_PRODUCT"] == product.product_id.hex()
     assert tags["FLOODSAT_ACQUIRED"].startswith("2026-07-14T10:21:33Z (on-board clock")
     assert tags["FLOODSAT_POSITION"] == "± 35 m (1 sigma)"
-    assert bands["CLASS_1"] == ("water" if reference is None else "flood")
-    assert bands["CLASS_0"] == ("land" if reference is None else "land or permanent water")
-    assert tags["FLOODSAT_REFERENCE"] == "ab12cd" or reference is None
+    assert bands["CLASS_1"] == "water"
+    assert "CLASS_3" not in bands
+    assert tags["FLOODSAT_REFERENCE"] == "none: permanent water is not known"
     # One step of 64 levels is ln 2 / 63; a mean over a block lies within the drawn range.
     entropy = read(uncertainty)
     assert np.isfinite(entropy).sum() == (product.entropy != 255).sum()
     assert np.nanmax(entropy) <= np.log(2.0) + 1e-6
+
+
+def test_with_the_reference_it_becomes_a_flood_map(tmp_path: Path) -> None:
+    reference = permanent_water(tmp_path, sheet().georef)
+    product = flown(reference)
+    path, *_ = write_product(product, tmp_path, product.stem, reference)
+    with rasterio.open(path) as tif:
+        mask, tags, bands = tif.read(1), tif.tags(), tif.tags(1)
+    water, half = product.mask == classes.WATER, product.georef.width // 2
+    np.testing.assert_array_equal(mask[:, :half] == palette.PERMANENT, water[:, :half])
+    np.testing.assert_array_equal(mask[:, half:] == classes.WATER, water[:, half:])
+    assert (mask == classes.WATER).sum() == product.statistics.flood
+    assert (bands["CLASS_1"], bands["CLASS_3"]) == ("flood", "permanent water")
+    assert tags["FLOODSAT_SUBJECT"] == "flood"
+    assert tags["FLOODSAT_REFERENCE"] == reference.version.hex()
+
+
+def test_without_the_very_reference_it_stays_a_water_map(tmp_path: Path) -> None:
+    product = flown(permanent_water(tmp_path, sheet().georef))
+    other = permanent_water(tmp_path, sheet(40, 60).georef)
+    for reference in (None, other):
+        drawn = maps.sheet_of(product, reference)
+        assert drawn.labels.subject == "water"
+        np.testing.assert_array_equal(drawn.mask, product.mask)
+        assert drawn.water_area_m2 == product.statistics.water_area_m2
 
 
 def test_sheet_of_takes_the_means_of_the_product() -> None:

@@ -88,7 +88,7 @@ def test_flood_is_said_only_with_a_reference() -> None:
     text = words(replace(drawn, labels=labels))
     assert "Flood map" in text
     assert "outside the reference ab12cd" in text
-    assert "land or permanent water" in text
+    assert "permanent water" in text
 
 
 def test_without_coordinates_there_is_neither_scale_nor_north() -> None:

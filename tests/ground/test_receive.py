@@ -267,6 +267,7 @@ def test_a_wrong_first_header_pointer_costs_only_what_it_touches(stream, sent):
         wrong = frames.SYNC_MARKER + body + crc16.ibm_3740(body).to_bytes(2, "big")
         reception = receive(b"".join([*pieces[:4], wrong, *pieces[5:]]))
         assert sorted(received(reception)) == sorted(sent)
+        assert reception.report.packets_cut > 0
 
 
 @pytest.mark.parametrize("chunks", [b"", [], [b"", b""]])
@@ -353,7 +354,7 @@ def written(monkeypatch):
     """Calls of the writer of maps, which leaves one small file per product."""
     calls = []
 
-    def write_product(product, folder, stem):
+    def write_product(product, folder, stem, reference):
         path = folder / f"{stem}.tif"
         path.write_bytes(b"map")
         calls.append(stem)

@@ -1,0 +1,142 @@
+"""``floodsat receive``: verified products out of a stream, as maps, and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ground.receive import Reception
+    from onboard.product import Product
+    from onboard.reference_water import PermanentWater
+
+_CHUNK = 1 << 20
+
+
+@click.command("receive")
+@click.argument("stream")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for products and maps."
+)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    help="Permanent-water raster; tells flood from water in products that name its version.",
+)
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the report here as well."
+)
+def command(stream: str, out: Path, reference: Path | None, json_file: Path | None) -> None:
+    """Receive STREAM (a file of transfer frames, or - for standard input) into a folder.
+
+    Each product becomes OUT/<id>.fsp with its maps beside it; OUT/reception.json says what was
+    received and what was lost. What is already there is not written again.
+    """
+    import json
+
+    from ground.receive import receive
+    from onboard.files import make_folder, write_text
+    from onboard.reference_water import PermanentWater
+
+    permanent = PermanentWater(reference) if reference is not None else None
+    reception = receive(_chunks(stream), name=stream)
+    make_folder(out)
+    files = [_write(data, product, out, permanent) for data, product in reception.products]
+    text = json.dumps(_to_json(reception, files), indent=2) + "\n"
+    write_text(out / "reception.json", text)
+    if json_file is not None:
+        write_text(json_file, text)
+    _show(reception, files, permanent)
+
+
+def _chunks(stream: str) -> Iterator[bytes]:
+    from onboard.errors import StreamError
+
+    try:
+        with click.open_file(stream, "rb") as source:
+            while chunk := source.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise StreamError(
+            f"{stream}: cannot be read ({error.strerror}); name the file of a recorded pass"
+        ) from error
+
+
+def _write(
+    data: bytes, product: Product, out: Path, reference: PermanentWater | None
+) -> list[Path]:
+    """Write a product's maps and then its bytes; nothing where the bytes are there already."""
+    from ground.maps import write_product
+    from onboard.files import write_bytes
+
+    raw = out / f"{product.stem}.fsp"
+    if raw.is_file() and raw.read_bytes() == data:
+        return []
+    maps = write_product(product, out, product.stem, reference)
+    # Last, as the sign that all of it is there.
+    write_bytes(raw, data)
+    return [raw, *maps]
+
+
+def _to_json(reception: Reception, files: list[list[Path]]) -> dict[str, Any]:
+    import dataclasses
+
+    products = [
+        {
+            "id": product.product_id.hex(),
+            "subject": product.subject,
+            "bytes": len(data),
+            "acquired_ms": product.acquired_ms,
+            "statistics": dataclasses.asdict(product.statistics),
+            "written": [path.name for path in written],
+        }
+        for (data, product), written in zip(reception.products, files, strict=True)
+    ]
+    alerts = [
+        {**dataclasses.asdict(alert), "product_id": alert.product_id.hex()}
+        for alert in reception.alerts
+    ]
+    return {
+        "products": products,
+        "alerts": alerts,
+        "housekeeping": [dataclasses.asdict(state) for state in reception.housekeeping],
+        "report": reception.report.to_json(),
+    }
+
+
+def _show(reception: Reception, files: list[list[Path]], reference: PermanentWater | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("product", "subject", "bytes", "pixels", "files", box=None)
+    for (data, product), written in zip(reception.products, files, strict=True):
+        pixels = f"{product.georef.width}×{product.georef.height}"
+        there = str(len(written)) if written else "already there"
+        table.add_row(product.stem, product.subject, str(len(data)), pixels, there)
+    console.print(table)
+    for line in _lines(reception, reference):
+        console.print(line, soft_wrap=True)
+
+
+def _lines(reception: Reception, reference: PermanentWater | None) -> Iterator[str]:
+    report = reception.report
+    yield f"received: {len(reception.products)} products, {len(reception.alerts)} alerts"
+    lost = ", ".join(f"{count} {name}" for name, count in report.packets_lost.items() if count)
+    yield (
+        f"frames: {report.frames} good, {report.frames_bad} bad, {report.frames_lost} lost; "
+        f"packets lost: {lost or 'none'}"
+    )
+    for _, product in reception.products:
+        named = product.reference_version
+        if named is not None and (reference is None or reference.version != named):
+            yield (
+                f"note: {product.stem} counts flood against the permanent-water reference "
+                f"{named.hex()}; its map shows all water; give that reference with --reference"
+            )
+    for one in report.files_incomplete + report.files_refused:
+        missing = "" if one.missing is None else f" ({one.missing} of {one.size} bytes missing)"
+        yield f"lost: file {one.name or one.sequence}: {one.reason}{missing}"

@@ -1,0 +1,345 @@
+"""Reception: what a stream of transfer frames holds, verified, and what was lost of it.
+
+From bottom to top: find frames by their sync markers and check them; cut packets out of the
+frames of each virtual channel by the first-header pointer and check them; sort packets by APID;
+put files together; decode products. Each layer drops what it cannot verify and counts it, and
+only whole, verified products come out. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ground.reassembly import File, Reassembly, Unfinished
+from onboard.errors import ProductError, StreamError
+from onboard.link import alerts, frames, housekeeping, packets
+from onboard.link.alerts import Alert
+from onboard.link.apid import SPACECRAFT_ID, Apid
+from onboard.link.counters import FRAMES, PACKETS
+from onboard.link.frames import Frame
+from onboard.link.housekeeping import Housekeeping
+from onboard.link.packets import Packet
+from onboard.product import Product, unpack
+
+CHUNK = 1 << 16
+MARKER_ERRORS = 6
+"""Wrong bits allowed in a marker that stands where the next one is due."""
+
+
+@dataclass
+class Report:
+    """What a reception counted. Frames and packets are numbers of them.
+
+    Attributes:
+        bytes: length of the stream.
+        bytes_skipped: bytes in which no frame was found.
+        frames: verified frames, idle ones among them.
+        frames_idle: frames with idle data only.
+        frames_bad: frames whose error control field is wrong.
+        frames_lost: gaps in the virtual channels' counts; a loss of 256 or more in a row counts
+            modulo 256.
+        frames_foreign: verified frames of another spacecraft or of another kind.
+        packets: verified packets by APID name.
+        packets_lost: gaps in the sequence counts by APID name, modulo 16384.
+        restarts: sequence counts that went back: a stream was repeated or an outbox made anew.
+        packets_bad: packets that fail their CRC, or are of a kind that is not sent.
+        packets_cut: packets of which a frame was lost.
+        units_bad: CFDP units that do not decode.
+        files: files that arrived whole with the right checksum.
+        files_incomplete: files of which units are missing.
+        files_refused: files given up, and why.
+        duplicates: products that arrived once more under another transaction.
+        alerts_repeated: alerts that arrived once more.
+    """
+
+    bytes: int = 0
+    bytes_skipped: int = 0
+    frames: int = 0
+    frames_idle: int = 0
+    frames_bad: int = 0
+    frames_lost: int = 0
+    frames_foreign: int = 0
+    packets: Counter[str] = field(default_factory=Counter)
+    packets_lost: Counter[str] = field(default_factory=Counter)
+    restarts: int = 0
+    packets_bad: int = 0
+    packets_cut: int = 0
+    units_bad: int = 0
+    files: int = 0
+    files_incomplete: list[Unfinished] = field(default_factory=list)
+    files_refused: list[Unfinished] = field(default_factory=list)
+    duplicates: int = 0
+    alerts_repeated: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        # Not asdict of the whole: it cannot copy a Counter.
+        figures = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        for name in ("packets", "packets_lost"):
+            figures[name] = dict(figures[name])
+        for name in ("files_incomplete", "files_refused"):
+            figures[name] = [dataclasses.asdict(one) for one in figures[name]]
+        return figures
+
+
+@dataclass(frozen=True)
+class Reception:
+    """What a stream held.
+
+    Attributes:
+        products: the bytes and the decoded product, in order of arrival, each id once.
+        alerts: each once, in order of arrival.
+        housekeeping: in order of arrival.
+        report: what was counted.
+    """
+
+    products: list[tuple[bytes, Product]]
+    alerts: list[Alert]
+    housekeeping: list[Housekeeping]
+    report: Report
+
+
+def receive(
+    stream: bytes | Iterable[bytes],
+    name: str = "stream",
+    frame_length: int = frames.DEFAULT_LENGTH,
+    spacecraft: int = SPACECRAFT_ID,
+) -> Reception:
+    """Receive a stream.
+
+    Args:
+        stream: bytes, or chunks of them in order.
+        name: what messages call the stream.
+        frame_length: of a frame without sync marker.
+        spacecraft: whose frames are wanted.
+
+    Raises:
+        StreamError: there is no verified frame of this spacecraft in it.
+    """
+    chunks = [stream] if isinstance(stream, bytes) else stream
+    report = Report()
+    station = _Station(report)
+    channels: dict[int, PacketExtractor] = {}
+    for frame in find_frames(chunks, report, frame_length):
+        if frame.spacecraft != spacecraft:
+            report.frames_foreign += 1
+            continue
+        report.frames += 1
+        channel = channels.setdefault(frame.channel, PacketExtractor(report))
+        for packet in channel.add(frame):
+            station.take(packet)
+    for channel in channels.values():
+        channel.finish()
+    if not report.frames:
+        raise StreamError(_nothing(name, report, frame_length))
+    return station.reception()
+
+
+def _nothing(name: str, report: Report, frame_length: int) -> str:
+    if not report.bytes:
+        return f"{name}: the stream is empty; record the pass again"
+    found = f"{name}: no valid transfer frame in {report.bytes} bytes"
+    if report.frames_foreign:
+        return f"{found} ({report.frames_foreign} of another spacecraft); check the recording"
+    return f"{found}; give a FloodSat downlink with frames of {frame_length} bytes"
+
+
+# --- frames ---------------------------------------------------------------------------------
+
+
+def find_frames(
+    chunks: Iterable[bytes], report: Report, frame_length: int = frames.DEFAULT_LENGTH
+) -> Iterator[Frame]:
+    """Verified frames in order, searching anew for the sync marker whenever it is lost."""
+    cadu = frames.cadu_length(frame_length)
+    buffer = bytearray()
+    locked = False
+    for chunk in _with_end(chunks):
+        buffer += chunk or b""
+        report.bytes += len(chunk or b"")
+        start = 0
+        while True:
+            if not (locked and _is_marker(buffer, start)):
+                locked = False
+                found = _search(buffer, start, last=chunk is None)
+                report.bytes_skipped += found - start
+                start = found
+            # The next marker must be there too, to judge a damaged frame by.
+            ends = start + cadu + (len(frames.SYNC_MARKER) if chunk is not None else 0)
+            if len(buffer) < ends:
+                break
+            body = bytes(buffer[start + len(frames.SYNC_MARKER) : start + cadu])
+            if frames.is_intact(body):
+                yield from _decoded(body, report)
+                start, locked = start + cadu, True
+            elif len(buffer) == start + cadu or _is_marker(buffer, start + cadu):
+                report.frames_bad += 1
+                start, locked = start + cadu, True
+            else:
+                report.bytes_skipped += 1
+                start, locked = start + 1, False
+        del buffer[:start]
+    report.bytes_skipped += len(buffer)
+
+
+def _with_end(chunks: Iterable[bytes]) -> Iterator[bytes | None]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), CHUNK):
+            yield chunk[start : start + CHUNK]
+    yield None
+
+
+def _is_marker(buffer: bytearray, start: int) -> bool:
+    found = int.from_bytes(buffer[start : start + len(frames.SYNC_MARKER)], "big")
+    return (found ^ int.from_bytes(frames.SYNC_MARKER, "big")).bit_count() <= MARKER_ERRORS
+
+
+def _search(buffer: bytearray, start: int, last: bool) -> int:
+    found = buffer.find(frames.SYNC_MARKER, start)
+    if found >= 0:
+        return found
+    # The first bytes of a marker may end the chunk.
+    keep = 0 if last else len(frames.SYNC_MARKER) - 1
+    return max(start, len(buffer) - keep)
+
+
+def _decoded(body: bytes, report: Report) -> Iterator[Frame]:
+    try:
+        yield frames.unpack(body)
+    except StreamError:
+        report.frames_foreign += 1
+
+
+# --- packets --------------------------------------------------------------------------------
+
+
+class PacketExtractor:
+    """Cuts packets out of the frames of one virtual channel (132.0-B-3, 4.3.2)."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self._expected: int | None = None
+        self._partial = b""
+
+    def add(self, frame: Frame) -> Iterator[bytes]:
+        """Whole packets that this frame ends."""
+        self._count(frame)
+        if frame.first_header == frames.ONLY_IDLE:
+            self.report.frames_idle += 1
+            self._drop()
+        elif frame.first_header == frames.NO_PACKET_STARTS:
+            yield from self._go_on(frame.data)
+        elif frame.first_header >= len(frame.data):
+            self._drop()
+            self.report.packets_bad += 1
+        else:
+            yield from self._go_on(frame.data[: frame.first_header])
+            self._drop()
+            self._partial = frame.data[frame.first_header :]
+            yield from self._cut()
+
+    def finish(self) -> None:
+        """Count the packet that the stream's end cut."""
+        self._drop()
+
+    def _count(self, frame: Frame) -> None:
+        if self._expected is not None and frame.channel_count != self._expected:
+            self.report.frames_lost += (frame.channel_count - self._expected) % FRAMES
+            self._drop()
+        self._expected = (frame.channel_count + 1) % FRAMES
+
+    def _go_on(self, data: bytes) -> Iterator[bytes]:
+        if self._partial:
+            self._partial += data
+            yield from self._cut()
+
+    def _cut(self) -> Iterator[bytes]:
+        while len(self._partial) >= packets.PRIMARY:
+            header = packets.header_of(self._partial)
+            if header.ccsds_version != 0:
+                self.report.packets_bad += 1
+                self._partial = b""
+            if not self._partial or len(self._partial) < header.packet_len:
+                return
+            packet = self._partial[: header.packet_len]
+            self._partial = self._partial[header.packet_len :]
+            yield packet
+
+    def _drop(self) -> None:
+        self.report.packets_cut += bool(self._partial)
+        self._partial = b""
+
+
+# --- contents -------------------------------------------------------------------------------
+
+
+class _Station:
+    """Sorts packets by APID and keeps what they hold."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self._expected: dict[int, int] = {}
+        self._files = Reassembly()
+        self._products: dict[bytes, tuple[bytes, Product]] = {}
+        self._alerts: dict[bytes, Alert] = {}
+        self._housekeeping: list[Housekeeping] = []
+        self._undecoded: list[Unfinished] = []
+
+    def take(self, data: bytes) -> None:
+        """Verify one packet and keep its contents."""
+        if packets.header_of(data).apid == Apid.IDLE:
+            return
+        try:
+            packet = packets.unpack(data)
+            apid = Apid(packet.apid)
+            self._count(packet, apid)
+            self._keep(packet, apid)
+        except (StreamError, ValueError):
+            self.report.packets_bad += 1
+
+    def reception(self) -> Reception:
+        """Everything so far."""
+        self.report.units_bad = self._files.bad_units
+        self.report.files_incomplete = self._files.unfinished()
+        self.report.files_refused = self._files.refused + self._undecoded
+        return Reception(
+            list(self._products.values()),
+            list(self._alerts.values()),
+            self._housekeeping,
+            self.report,
+        )
+
+    def _count(self, packet: Packet, apid: Apid) -> None:
+        expected = self._expected.get(packet.apid, packet.count)
+        gap = (packet.count - expected) % PACKETS
+        if gap < PACKETS // 2:
+            self.report.packets_lost[apid.text] += gap
+        else:
+            self.report.restarts += 1
+        self.report.packets[apid.text] += 1
+        self._expected[packet.apid] = (packet.count + 1) % PACKETS
+
+    def _keep(self, packet: Packet, apid: Apid) -> None:
+        if apid is Apid.ALERT:
+            self.report.alerts_repeated += packet.data in self._alerts
+            self._alerts[packet.data] = alerts.unpack(packet.data)
+        elif apid is Apid.HOUSEKEEPING:
+            self._housekeeping.append(housekeeping.unpack(packet.data))
+        else:
+            file = self._files.add(packet.data)
+            if file is not None:
+                self._decode(file)
+
+    def _decode(self, file: File) -> None:
+        self.report.files += 1
+        try:
+            product = unpack(file.data)
+        except ProductError as error:
+            self._undecoded.append(Unfinished(*file.key, file.name, len(file.data), 0, str(error)))
+            return
+        self.report.duplicates += product.product_id in self._products
+        self._products.setdefault(product.product_id, (file.data, product))

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onboard.errors import StreamError
+from onboard.georef import Georef
+from onboard.link import alerts, cds, housekeeping, packets
+from onboard.link.alerts import Alert
+from onboard.link.apid import Apid
+from onboard.link.housekeeping import Housekeeping
+from onboard.product import LN2
+from tests.products import make_product
+
+GOLDEN = Alert(b"12345678", True, 0, (63.5, -147.0), 12.0, 4500.0, 1.0, 0.0, LN2, None)
+
+
+def optional(low, high):
+    return st.none() | st.floats(low, high)
+
+
+@given(
+    flood=st.booleans(),
+    acquired_ms=st.none() | st.integers(cds.FIRST_MS, cds.LAST_MS),
+    place=st.none() | st.tuples(st.floats(-90, 90), st.floats(-180, 180)),
+    sigma_m=optional(0, 60000),
+    area_m2=optional(0, 4e11),
+    water_fraction=st.floats(0, 1),
+    unobserved_fraction=st.floats(0, 1),
+    entropy=optional(0, LN2),
+    epistemic=optional(0, LN2),
+)
+def test_round_trip_within_the_steps_of_the_fields(**fields):
+    alert = Alert(product_id=b"12345678", **fields)
+    data = alerts.pack(alert)
+    back = alerts.unpack(data)
+    assert alerts.pack(back) == data
+    steps = {
+        "sigma_m": 1.0,
+        "area_m2": 100.0,
+        "water_fraction": 1 / 65535,
+        "unobserved_fraction": 1 / 65535,
+        "entropy": LN2 / 254,
+        "epistemic": LN2 / 254,
+    }
+    for name, step in steps.items():
+        one, two = getattr(alert, name), getattr(back, name)
+        assert (one is None) == (two is None), name
+        assert one is None or abs(one - two) <= step / 2 * 1.001, name
+    assert (back.flood, back.acquired_ms) == (alert.flood, alert.acquired_ms)
+    if alert.place is None:
+        assert back.place is None
+    else:
+        assert back.place == pytest.approx(alert.place, abs=1e-7)
+
+
+def test_golden_bytes():
+    assert alerts.pack(GOLDEN).hex() == (
+        "0107" + "3132333435363738" + "111f00000000" + "25d954c0" + "a8619480"
+    ) + ("000c" + "0000002d" + "ffff" + "0000" + "fe" + "ff")
+
+
+def test_with_its_packet_it_stays_below_64_bytes():
+    data = packets.pack(packets.Packet(Apid.ALERT, 0, 0, alerts.pack(GOLDEN)))
+    assert len(data) < 64
+
+
+def test_values_beyond_a_field_are_cut_to_it():
+    back = alerts.unpack(alerts.pack(dataclasses.replace(GOLDEN, sigma_m=1e9, area_m2=1e15)))
+    assert back.sigma_m == 65534.0
+    assert back.area_m2 == (2**32 - 2) * 100.0
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(0, 2), (1, 0x0F), (16, 0x36), (20, 0x7F), (12, 0x06)]
+)
+def test_other_alerts_are_refused(place, value):
+    data = bytearray(alerts.pack(GOLDEN))
+    data[place] = value
+    with pytest.raises(StreamError):
+        alerts.unpack(bytes(data))
+
+
+def test_wrong_length_is_refused():
+    data = alerts.pack(GOLDEN)
+    for wrong in (b"", data[:-1], data + b"\0"):
+        with pytest.raises(StreamError):
+            alerts.unpack(wrong)
+
+
+def test_subject_follows_the_reference():
+    product = make_product()
+    assert alerts.alert_for(product, bytes(16)).subject == "water"
+    flood = make_product(reference_version=b"r")
+    alert = alerts.alert_for(flood, bytes(16))
+    assert alert.subject == "flood"
+    assert flood.statistics.flood is not None
+    assert 0 < flood.statistics.flood < flood.statistics.water
+    assert alert.area_m2 == flood.statistics.flood_area_m2
+    assert alert.water_fraction == flood.statistics.flood / flood.statistics.observed
+
+
+def test_place_is_the_middle_of_what_is_flooded():
+    georef = Georef(100, 100, "EPSG:4326", (0.01, 0.0, 20.0, 0.0, -0.01, 50.0))
+    product = make_product(mask=np.ones((100, 100), np.uint8), georef=georef)
+    wet = np.zeros((100, 100), bool)
+    wet[10:20, 70:80] = True
+    alert = alerts.alert_for(product, bytes(16), wet)
+    assert alert.place == pytest.approx((50 - 0.15, 20 + 0.75))
+
+
+def test_place_is_the_middle_of_the_water():
+    mask = np.zeros((100, 100), np.uint8)
+    mask[10:20, 70:80] = 1
+    georef = Georef(100, 100, "EPSG:4326", (0.01, 0.0, 20.0, 0.0, -0.01, 50.0))
+    alert = alerts.alert_for(make_product(mask=mask, georef=georef), bytes(16))
+    assert alert.place == pytest.approx((50 - 0.15, 20 + 0.75))
+    assert alert.water_fraction == 0.01
+
+
+def test_place_without_water_is_the_middle_of_the_frame():
+    mask = np.zeros((100, 50), np.uint8)
+    georef = Georef(50, 100, "EPSG:4326", (0.01, 0.0, 20.0, 0.0, -0.01, 50.0))
+    alert = alerts.alert_for(make_product(mask=mask, georef=georef), bytes(16))
+    assert alert.place == pytest.approx((49.5, 20.25))
+
+
+def test_a_frame_without_coordinates_has_no_place():
+    mask = np.zeros((4, 4), np.uint8)
+    assert alerts.alert_for(make_product(mask=mask, georef=Georef(4, 4)), bytes(16)).place is None
+
+
+@given(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), st.integers(0, 2**64 - 1))
+def test_housekeeping_round_trip(counts, size):
+    state = Housekeeping(*counts, size)
+    data = housekeeping.pack(state)
+    assert len(data) == housekeeping.SIZE
+    assert housekeeping.unpack(data) == state
+
+
+def test_other_housekeeping_is_refused():
+    data = housekeeping.pack(Housekeeping(1, 2, 3, 4))
+    for wrong in (b"", data[:-1], data + b"\0", b"\x02" + data[1:]):
+        with pytest.raises(StreamError):
+            housekeeping.unpack(wrong)

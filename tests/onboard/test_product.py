@@ -1,0 +1,461 @@
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import struct
+
+import cbor2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onboard import product as products
+from onboard.errors import ProductError
+from onboard.georef import IDENTITY, Georef
+from onboard.product import (
+    LN2,
+    Product,
+    Statistics,
+    TimeQuality,
+    dequantise,
+    observed_pixels,
+    pack,
+    pixel_area_m2,
+    quantise,
+    summarise,
+    unpack,
+)
+from tests.products import blobs, make_product
+
+SMALL = pack(make_product(mask=blobs(6, 7, 2)))
+WKT = 'PROJCS["local",' + "x" * 900 + "]"
+
+
+def resealed(body: bytes) -> bytes:
+    """Bytes whose length and id are right again, whatever else is wrong."""
+    body = body[:8] + struct.pack(">I", len(body) + 16) + body[12:]
+    return body + hashlib.sha256(body).digest()[:16]
+
+
+def with_header(data: bytes, header: bytes) -> bytes:
+    old = struct.unpack(">H", data[6:8])[0]
+    return resealed(
+        data[:6] + struct.pack(">H", len(header)) + data[8:12] + header + data[12 + old : -16]
+    )
+
+
+def header_of(data: bytes) -> dict:
+    return cbor2.loads(data[12 : 12 + struct.unpack(">H", data[6:8])[0]])
+
+
+def edited(data: bytes, **changes) -> bytes:
+    header = header_of(data)
+    header.update({int(key[1:]): value for key, value in changes.items()})
+    return with_header(data, cbor2.dumps(header, canonical=True))
+
+
+def same(one: Product, two: Product) -> None:
+    for field in dataclasses.fields(Product):
+        a, b = getattr(one, field.name), getattr(two, field.name)
+        if isinstance(a, np.ndarray):
+            np.testing.assert_array_equal(a, b)
+            assert a.dtype == b.dtype
+        elif field.name != "product_id":
+            assert a == b, field.name
+
+
+# --- round trips ---
+
+
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**30), st.integers(1, 20))
+def test_round_trip_of_any_size(height, width, seed, block):
+    product = make_product(seed, mask=blobs(height, width, seed), block=block)
+    data = pack(product)
+    back = unpack(data)
+    same(product, back)
+    assert back.product_id == hashlib.sha256(data[:-16]).digest()[:16] == data[-16:]
+    assert pack(back) == data
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    passes=st.integers(1, 65535),
+    acquired_ms=st.none() | st.integers(-(2**53), 2**53),
+    acquired_quality=st.sampled_from(list(TimeQuality)),
+    reference_version=st.none() | st.binary(min_size=1, max_size=32),
+    water_threshold=st.floats(0, 1),
+    cloud_threshold=st.floats(0, 1),
+    operating_point=st.text(max_size=50),
+    geolocation_sigma_m=st.none() | st.floats(0, 1e9),
+)
+def test_round_trip_of_any_field(**fields):
+    product = make_product(mask=blobs(5, 4, 1), **fields)
+    same(product, unpack(pack(product)))
+
+
+@given(
+    st.tuples(finite, finite, finite, finite, finite, finite),
+    st.sampled_from(["", WKT, "EPSG:3413"]),
+)
+def test_round_trip_of_any_grid(transform, crs):
+    product = make_product(mask=blobs(5, 4, 1))
+    product = dataclasses.replace(product, georef=Georef(4, 5, crs, transform))
+    same(product, unpack(pack(product)))
+
+
+def test_packing_is_deterministic():
+    assert pack(make_product(5)) == pack(make_product(5))
+
+
+def test_golden_bytes():
+    product = make_product(
+        mask=np.array([[0, 1], [2, 255]], np.uint8),
+        georef=Georef(2, 2),
+        acquired_ms=None,
+        geolocation_sigma_m=None,
+        entropy=np.array([[7]], np.uint8),
+        epistemic=np.array([[1]], np.uint8),
+        statistics=Statistics(1, 1, 1, 1),
+    )
+    assert (
+        pack(product).hex()
+        == (
+            "46535052010000a8000000e6"
+            "b10158200000000000000000000000000000000000000000000000000000000000000000"
+            "025820000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+            "036d73656e74696e656c325f6c3163046d74666c69746520322e31322e300507061008010af9"
+            "38000bfb3fd999999999999a0c6862616c616e6365640d020e020f601086f93c00f90000f90000f9"
+            "0000f93c00f900001208131840148401010101"
+        )
+        + ("01000000000200000002503002100000000100000001070310000000010000000101")
+        + hashlib.sha256(pack(product)[:-16]).hexdigest()[:32]
+    )
+
+
+# --- meaning ---
+
+
+def test_without_a_reference_it_is_water_and_never_flood():
+    assert make_product(reference_version=None).subject == "water"
+    flood = unpack(pack(make_product(reference_version=b"\x01")))
+    assert flood.subject == "flood"
+    assert flood.statistics.flood is not None
+    with pytest.raises(ProductError, match="flood is counted where there is a reference"):
+        make_product(statistics=flood.statistics)
+    assert pack(flood)[5] & products.FLAG_FLOOD
+    assert not pack(make_product())[5] & products.FLAG_FLOOD
+
+
+def test_stem_is_the_short_id():
+    product = unpack(SMALL)
+    assert product.stem == SMALL[-16:].hex()[:12]
+
+
+@pytest.mark.parametrize("quality", list(TimeQuality))
+def test_str_and_text_of_every_time_quality(quality):
+    assert str(quality)
+    assert quality.text
+
+
+def test_quantise_averages_observed_pixels_only():
+    nats = np.array([[0.0, 0.6], [0.3, np.nan]], np.float32)
+    observed = np.array([[True, False], [True, False]])
+    codes = quantise(nats, observed, block=2, levels=64)
+    assert codes.tolist() == [[round(0.15 / LN2 * 63)]]
+
+
+def test_quantise_marks_what_was_not_observed():
+    codes = quantise(np.zeros((4, 9)), np.arange(36).reshape(4, 9) % 9 >= 8, block=4)
+    assert codes.tolist() == [[255, 255, 0]]
+    assert np.isnan(dequantise(codes)).tolist() == [[True, True, False]]
+
+
+@given(
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(1, 9),
+    st.integers(2, 255),
+    st.integers(0, 99),
+)
+def test_quantise_equals_the_plain_loop(height, width, block, levels, seed):
+    rng = np.random.default_rng(seed)
+    nats = rng.uniform(0, LN2, (height, width))
+    observed = rng.random((height, width)) < 0.6
+    codes = quantise(nats, observed, block, levels)
+    for row in range(codes.shape[0]):
+        for column in range(codes.shape[1]):
+            where = np.s_[row * block : (row + 1) * block, column * block : (column + 1) * block]
+            values = nats[where][observed[where]]
+            if not values.size:
+                assert codes[row, column] == 255
+                continue
+            step = LN2 / (levels - 1)
+            assert abs(dequantise(codes, levels)[row, column] - values.mean()) <= step / 2 + 1e-6
+
+
+def test_quantise_clips_to_its_levels():
+    seen = np.ones((1, 2), bool)
+    assert quantise(np.array([[-1e-9, LN2 + 1e-6]]), seen, 1, 255).tolist() == [[0, 254]]
+
+
+def test_summary_counts_and_averages_observed_pixels():
+    mask = np.array([[0, 1, 1], [2, 255, 1]], np.uint8)
+    nats = np.array([[0.1, 0.2, 0.3], [np.nan, np.nan, 0.2]], np.float32)
+    georef = Georef(3, 2, "EPSG:32606", (20.0, 0.0, 0.0, 0.0, -10.0, 0.0))
+    found = summarise(mask, nats, nats / 2, nats, georef)
+    assert (found.land, found.water, found.cloud, found.nodata) == (1, 3, 1, 1)
+    assert (found.pixels, found.observed) == (6, 4)
+    assert found.water_area_m2 == 600.0
+    assert found.mean_entropy == pytest.approx(0.2)
+    assert found.mean_epistemic == pytest.approx(0.1)
+
+
+def test_summary_of_a_frame_that_saw_nothing():
+    mask = np.full((2, 2), 2, np.uint8)
+    nats = np.full((2, 2), np.nan, np.float32)
+    found = summarise(mask, nats, nats, nats, Georef(2, 2))
+    assert found == Statistics(0, 0, 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("crs", "area"),
+    [
+        ("EPSG:32606", 200.0),
+        ("EPSG:3413", 200.0),
+        ("EPSG:4326", None),
+        ("EPSG:3857", None),
+        ("", None),
+    ],
+)
+def test_pixel_area_needs_a_grid_in_metres(crs, area):
+    assert pixel_area_m2(Georef(2, 2, crs, (20.0, 0.0, 0.0, 0.0, -10.0, 0.0))) == area
+
+
+def test_pixel_area_in_feet_is_in_metres():
+    feet = pixel_area_m2(Georef(2, 2, "EPSG:2263", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)))
+    assert feet == pytest.approx(0.3048**2, rel=1e-4)
+
+
+def test_observed_pixels():
+    assert observed_pixels(np.array([[0, 1, 2, 255]], np.uint8)).tolist() == [
+        [True, True, False, False]
+    ]
+
+
+# --- limits ---
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("scene_id", [bytes(32)], [bytes(31), bytes(33), b"", "x" * 32]),
+        ("model_id", [bytes(32)], [bytes(31), bytes(33)]),
+        ("sensor", ["", "x" * 4096], ["x" * 4097, "é" * 2049, b"s"]),
+        ("engine", ["", "é"], [7]),
+        ("seed", [0, 2**64 - 1], [-1, 2**64, 1.0, True]),
+        ("passes", [1, 65535], [0, 65536, None]),
+        ("acquired_ms", [None, -(2**53), 2**53], [2**53 + 1, 1.5]),
+        ("acquired_quality", list(TimeQuality), [0, 4, "file"]),
+        ("water_threshold", [0.0, 1.0], [-0.1, 1.1, math.nan, math.inf, None, 1]),
+        ("cloud_threshold", [0.0, 1.0], [-0.1, 1.1, math.nan]),
+        ("geolocation_sigma_m", [None, 0.0, 1e300], [-1.0, math.inf, math.nan]),
+        ("block", [8], [0, 256]),
+        ("levels", [64, 255], [1, 256]),
+    ],
+)
+def test_boundaries_of_each_field(field, good, bad):
+    product = make_product()
+    for value in good:
+        assert getattr(unpack(pack(dataclasses.replace(product, **{field: value}))), field) == value
+    for value in bad:
+        with pytest.raises(ProductError, match="cannot be made"):
+            dataclasses.replace(product, **{field: value})
+
+
+@pytest.mark.parametrize("version", [b"1", bytes(32)])
+def test_a_reference_version_has_1_to_32_bytes(version):
+    assert unpack(pack(make_product(reference_version=version))).reference_version == version
+    for bad in (b"", bytes(33), "x"):
+        with pytest.raises(ProductError, match="reference_version"):
+            make_product(reference_version=bad)
+
+
+@pytest.mark.parametrize("flood", [-1, 10_000, 1.0, True])
+def test_flood_is_part_of_the_water(flood):
+    product = make_product(reference_version=b"r")
+    figures = dataclasses.replace(product.statistics, flood=flood)
+    with pytest.raises(ProductError, match="flood"):
+        dataclasses.replace(product, statistics=figures)
+
+
+@pytest.mark.parametrize(
+    "name", ["water_area_m2", "mean_entropy", "mean_epistemic", "mean_p_water"]
+)
+def test_boundaries_of_the_statistics(name):
+    product = make_product()
+    for value in (0.0, 1.0, None):
+        figures = dataclasses.replace(product.statistics, **{name: value})
+        back = unpack(pack(dataclasses.replace(product, statistics=figures)))
+        assert getattr(back.statistics, name) == value
+    for value in (-0.01, math.nan, math.inf):
+        figures = dataclasses.replace(product.statistics, **{name: value})
+        with pytest.raises(ProductError, match=name):
+            dataclasses.replace(product, statistics=figures)
+
+
+def test_counts_must_be_those_of_the_mask():
+    product = make_product()
+    wrong = dataclasses.replace(product.statistics, land=product.statistics.land + 1)
+    with pytest.raises(ProductError, match="class counts"):
+        dataclasses.replace(product, statistics=wrong)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("mask", np.zeros((24, 32), np.uint8), "mask is"),
+        ("mask", np.zeros((24, 33), np.int16), "must be uint8"),
+        ("entropy", np.zeros((3, 4), np.uint8), "entropy is"),
+        ("epistemic", np.full((3, 5), 64, np.uint8), "beyond its 64 levels"),
+        ("georef", Georef(33, 24, "", (math.nan, 0.0, 0.0, 0.0, 1.0, 0.0)), "transform"),
+        ("georef", Georef(65536, 1), "width"),
+        ("georef", Georef(65535, 65535), "pixels are more"),
+    ],
+)
+def test_rasters_and_grids_must_fit(field, value, words):
+    with pytest.raises(ProductError, match=words):
+        dataclasses.replace(make_product(), **{field: value})
+
+
+def test_a_header_that_is_too_long_is_refused():
+    product = make_product(sensor="x" * 4096, engine="y" * 4096)
+    with pytest.raises(ProductError, match="its header has"):
+        pack(product)
+
+
+# --- refusals ---
+
+
+def test_every_truncation_is_refused():
+    for size in range(len(SMALL)):
+        with pytest.raises(ProductError):
+            unpack(SMALL[:size])
+
+
+def test_every_flipped_bit_is_refused():
+    for place in range(8 * len(SMALL)):
+        wrong = bytearray(SMALL)
+        wrong[place // 8] ^= 0x80 >> place % 8
+        with pytest.raises(ProductError):
+            unpack(bytes(wrong))
+
+
+@pytest.mark.parametrize("extra", [b"\0", b"x" * 40])
+def test_bytes_behind_the_end_are_refused(extra):
+    with pytest.raises(ProductError, match="receive it again"):
+        unpack(SMALL + extra)
+
+
+def test_a_newer_version_names_the_cure():
+    newer = resealed(SMALL[:4] + b"\x02" + SMALL[5:-16])
+    with pytest.raises(ProductError, match=r"version 2.*update FloodSat on the ground"):
+        unpack(newer)
+
+
+def test_an_unknown_coding_names_the_cure():
+    section = 12 + struct.unpack(">H", SMALL[6:8])[0]
+    wrong = resealed(SMALL[: section + 1] + b"\x63" + SMALL[section + 2 : -16])
+    with pytest.raises(ProductError, match=r"coding 99.*update FloodSat on the ground"):
+        unpack(wrong)
+
+
+def test_other_files_are_no_product():
+    with pytest.raises(ProductError, match="no FloodSat product"):
+        unpack(b"II*\0" + bytes(100))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"_13": 65535, "_14": 65535},
+        {"_13": 0},
+        {"_13": True},
+        {"_14": 7},
+        {"_18": 0},
+        {"_18": 10**30},
+        {"_16": [1.0] * 5},
+        {"_16": "abcdef"},
+        {"_16": [1, 0, 0, 0, 1, 0]},
+        {"_20": [1, 2, 3]},
+        {"_20": [42, 0, 0, 0]},
+        {"_1": bytes(31)},
+        {"_8": 9},
+        {"_10": math.nan},
+        {"_15": 5},
+        {"_15": ""},
+        {"_9": b"reference"},
+        {"_7": 1.5},
+    ],
+)
+def test_a_sealed_product_with_a_wrong_header_is_refused(changes):
+    with pytest.raises(ProductError):
+        unpack(edited(SMALL, **changes))
+
+
+@pytest.mark.parametrize("key", sorted(set(header_of(SMALL)) - {7, 17, 21, 22, 23, 24}))
+def test_each_needed_field_is_needed(key):
+    header = header_of(SMALL)
+    del header[key]
+    with pytest.raises(ProductError, match=r"field|flags"):
+        unpack(with_header(SMALL, cbor2.dumps(header, canonical=True)))
+
+
+def test_unknown_keys_are_ignored():
+    same(unpack(SMALL), unpack(edited(SMALL, _99=["later", {"more": 1}])))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"", b"\xff", b"\x80", b"\xa0", b"\x5b" + b"\x7f" * 8, b"\xc5\x82\x1a\x3b\x9a\xca\x00\x01"],
+)
+def test_a_header_that_is_no_map_is_refused(header):
+    with pytest.raises(ProductError):
+        unpack(with_header(SMALL, header))
+
+
+def test_a_header_in_another_encoding_is_refused():
+    header = dict(reversed(list(header_of(SMALL).items())))
+    with pytest.raises(ProductError, match="canonical"):
+        unpack(with_header(SMALL, cbor2.dumps(header)))
+
+
+def test_a_huge_frame_is_refused_before_anything_is_allocated(monkeypatch):
+    def never(*args: object) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(products, "decode_mask", never)
+    with pytest.raises(ProductError, match="pixels are more"):
+        unpack(edited(SMALL, _13=65535, _14=65535))
+
+
+@given(st.data())
+def test_sealed_garbage_never_crashes(data):
+    place = data.draw(st.integers(12, len(SMALL) - 17))
+    patch = data.draw(st.binary(min_size=1, max_size=12))
+    body = SMALL[:place] + patch + SMALL[place + len(patch) : -16]
+    try:
+        back = unpack(resealed(body[: len(SMALL) - 16]))
+    except ProductError:
+        return
+    assert pack(back)
+
+
+def test_identity_grid_is_not_located():
+    product = unpack(pack(make_product(mask=blobs(4, 4, 1), georef=Georef(4, 4))))
+    assert not product.georef.located
+    assert product.georef.transform == IDENTITY
