@@ -29,6 +29,7 @@ from onboard.errors import OutputError, ProductError
 from onboard.files import replacing
 from onboard.georef import Georef
 from onboard.product import Product, dequantise
+from onboard.reference_water import PERMANENT, PermanentWater
 
 F32 = npt.NDArray[np.float32]
 
@@ -57,14 +58,15 @@ class Labels:
         engine: name and version of the inference engine.
         passes: Monte Carlo passes, T.
         seed: of the dropout masks.
-        subject: ``"flood"`` where a permanent-water reference was used, else ``"water"``.
+        subject: ``"flood"`` where the permanent-water reference is at hand, else ``"water"``.
         acquired: when the frame was taken, ISO 8601 in UTC; ``""`` where unknown.
         clock: how that time is known.
         position_sigma_m: one standard deviation of the position on the ground, in metres; None
             where unknown.
         thresholds: (name, probability) of every threshold that made the mask.
         operating_point: name of the point they belong to.
-        reference: version of the permanent-water reference; ``""`` where none was used.
+        reference: version of the permanent-water reference that the satellite used; ``""``
+            where it had none.
     """
 
     product_id: str
@@ -100,7 +102,7 @@ class Labels:
             ("thresholds", thresholds or "not given"),
             ("operating point", self.operating_point or "not given"),
             ("subject", self.subject),
-            ("reference", self.reference or "none: permanent water is included"),
+            ("reference", self.reference or "none: permanent water is not known"),
         ]
 
 
@@ -109,7 +111,7 @@ class Sheet:
     """Everything that is drawn.
 
     Attributes:
-        mask: uint8 ``(H, W)`` of ``onboard.classes``.
+        mask: uint8 ``(H, W)`` of ``onboard.classes``, and on a flood map `palette.PERMANENT`.
         entropy: float32 ``(h, w)``, nats, NaN where not observed; ``h = ⌈H / block⌉``.
         epistemic: as ``entropy``, the mutual information.
         block: side of a block of the uncertainty maps, in pixels of the mask.
@@ -117,7 +119,7 @@ class Sheet:
         labels: where it comes from.
         mean_entropy: over observed pixels, nats; None where nothing was observed.
         mean_epistemic: as ``mean_entropy``, the mutual information.
-        water_area_m2: of the subject; None where the grid is not in metres.
+        water_area_m2: of the subject, flood or water; None where the grid is not in metres.
     """
 
     mask: U8
@@ -151,6 +153,7 @@ class Shares:
 
     land: float
     water: float
+    permanent: float
     cloud: float
     nodata: float
 
@@ -161,42 +164,53 @@ class Shares:
 
     @property
     def water_of_observed(self) -> float:
-        """Water among the pixels that were observed; NaN where none was."""
-        observed = self.land + self.water
+        """The subject among the pixels that were observed; NaN where none was."""
+        observed = self.land + self.water + self.permanent
         return self.water / observed if observed else float("nan")
 
 
 def shares(mask: U8) -> Shares:
-    """Count the classes of ``mask``, uint8 ``(H, W)``.
+    """Count the classes of a sheet's ``mask``, uint8 ``(H, W)``.
 
     Raises:
         ProductError: a value that is no class.
     """
     counts = np.bincount(mask.ravel(), minlength=256)
-    known = [classes.LAND, classes.WATER, classes.CLOUD, classes.NODATA]
+    known = [classes.LAND, classes.WATER, palette.PERMANENT, classes.CLOUD, classes.NODATA]
     if counts[known].sum() != mask.size:
         strange = sorted(set(np.flatnonzero(counts).tolist()) - set(known))
         raise ProductError(f"mask holds values that are no class: {strange}")
     return Shares(*(float(counts[value]) / mask.size for value in known))
 
 
-def sheet_of(product: Product) -> Sheet:
-    """Return the sheet of a verified product."""
+def sheet_of(product: Product, reference: PermanentWater | None = None) -> Sheet:
+    """Return the sheet of a verified product.
+
+    Args:
+        product: as received. Its mask shows all water.
+        reference: permanent water. Only the very reference that the product names makes its
+            sheet a flood map; without it the sheet shows water.
+    """
     found = product.statistics
+    flood = reference is not None and reference.version == product.reference_version
+    mask = product.mask
+    if reference is not None and flood:
+        permanent = reference.on(product.georef) == PERMANENT
+        mask = np.where(permanent & (mask == classes.WATER), np.uint8(palette.PERMANENT), mask)
     return Sheet(
-        mask=product.mask,
+        mask=mask,
         entropy=dequantise(product.entropy, product.levels),
         epistemic=dequantise(product.epistemic, product.levels),
         block=product.block,
         georef=product.georef,
-        labels=_labels(product),
+        labels=_labels(product, "flood" if flood else "water"),
         mean_entropy=found.mean_entropy,
         mean_epistemic=found.mean_epistemic,
-        water_area_m2=found.water_area_m2,
+        water_area_m2=found.flood_area_m2 if flood else found.water_area_m2,
     )
 
 
-def _labels(product: Product) -> Labels:
+def _labels(product: Product, subject: palette.Subject) -> Labels:
     reference = product.reference_version
     return Labels(
         product_id=product.product_id.hex(),
@@ -206,7 +220,7 @@ def _labels(product: Product) -> Labels:
         engine=product.engine,
         passes=product.passes,
         seed=product.seed,
-        subject="water" if reference is None else "flood",
+        subject=subject,
         acquired=utc_text(product.acquired_ms),
         clock=product.acquired_quality.text,
         position_sigma_m=product.geolocation_sigma_m,
@@ -227,9 +241,14 @@ def utc_text(milliseconds: int | None) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def write_product(product: Product, folder: Path, stem: str) -> list[Path]:
-    """Write a verified product's maps; see `write_maps`."""
-    return write_maps(sheet_of(product), folder, stem)
+def write_product(
+    product: Product, folder: Path, stem: str, reference: PermanentWater | None = None
+) -> list[Path]:
+    """Write a verified product's maps and quicklook; see `sheet_of` and `write_maps`."""
+    from ground.quicklook import write_quicklook
+
+    sheet = sheet_of(product, reference)
+    return [*write_maps(sheet, folder, stem), write_quicklook(sheet, folder / f"{stem}.png")]
 
 
 def write_maps(sheet: Sheet, folder: Path, stem: str) -> list[Path]:

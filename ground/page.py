@@ -166,6 +166,7 @@ def render(story: Story) -> str:
         scores=_score_rows(story.scores),
         mean_entropy=number(sheet.mean_entropy, 4),
         mean_epistemic=number(sheet.mean_epistemic, 4),
+        nodata_css=palette.css(palette.NODATA_RGB),
         sent_share=css_share(_divided(story.sent_bytes, story.raw_bytes)),
         lost_share=_lost_share(story.link),
         probe=probe(sheet),
@@ -252,7 +253,9 @@ def probe(sheet: Sheet) -> dict[str, Any]:
     """
     georef = sheet.georef
     names = palette.class_names(sheet.labels.subject)
-    colours = {palette.css(rgb): names[value] for value, rgb in palette.mask_colours()}
+    colours = {
+        palette.css(rgb): names[value] for value, rgb in palette.mask_colours() if value in names
+    }
     matrix = ground_matrix(georef)
     top = _top(sheet.epistemic)
     return {
@@ -314,13 +317,16 @@ def _key(sheet: Sheet, part: Shares) -> list[tuple[str, str, str, bool]]:
     names = palette.class_names(sheet.labels.subject)
     order: Sequence[tuple[int, float]] = (
         (classes.WATER, part.water),
+        (palette.PERMANENT, part.permanent),
         (classes.LAND, part.land),
         (classes.CLOUD, part.cloud),
         (classes.NODATA, part.nodata),
     )
+    hidden = (classes.CLOUD, classes.NODATA)
     return [
-        (names[value], percent(share), palette.css(palette.CLASS_RGB[value]), value > classes.WATER)
+        (names[value], percent(share), palette.css(palette.CLASS_RGB[value]), value in hidden)
         for value, share in order
+        if value in names
     ]
 
 

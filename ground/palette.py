@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,17 +22,23 @@ from onboard import classes
 Rgb = tuple[int, int, int]
 Subject = Literal["water", "flood"]
 U8 = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.floating[Any]]
 
 LAND_RGB: Final[Rgb] = (232, 223, 202)
 WATER_RGB: Final[Rgb] = (11, 97, 164)
+PERMANENT_RGB: Final[Rgb] = (122, 178, 212)
 CLOUD_RGB: Final[Rgb] = (176, 178, 184)
 NODATA_RGB: Final[Rgb] = (112, 115, 122)
 HATCH_RGB: Final[Rgb] = (142, 145, 152)
 
+PERMANENT: Final[int] = 3
+"""On the ground's flood maps alone: water that the permanent-water reference knows. Masks on
+board have no such class, for there water is water."""
+
 CLASS_RGB: Final[dict[int, Rgb]] = {
     classes.LAND: LAND_RGB,
     classes.WATER: WATER_RGB,
+    PERMANENT: PERMANENT_RGB,
     classes.CLOUD: CLOUD_RGB,
     classes.NODATA: NODATA_RGB,
 }
@@ -56,12 +62,13 @@ def class_names(subject: Subject) -> dict[int, str]:
 
     Returns:
         Class value to name; water bears the subject's name, and cloud and nodata say that
-        they were not observed. On a flood map the satellite has subtracted permanent water,
-        so rivers and lakes stand with the land.
+        they were not observed. Only a flood map has the class permanent water.
     """
+    permanent = {PERMANENT: "permanent water"} if subject == "flood" else {}
     return {
-        classes.LAND: "land" if subject == "water" else "land or permanent water",
+        classes.LAND: "land",
         classes.WATER: subject,
+        **permanent,
         classes.CLOUD: "cloud (not observed)",
         classes.NODATA: "no data (not observed)",
     }
@@ -146,16 +153,17 @@ def agreement_rgba(mask: U8, truth: U8) -> U8:
     """Colour where a mask agrees with the truth and where it does not.
 
     Args:
-        mask: uint8 ``(H, W)`` of ``onboard.classes``: what was sent.
+        mask: uint8 ``(H, W)`` of ``onboard.classes`` and `PERMANENT`: what was sent; permanent
+            water is water here.
         truth: uint8 ``(H, W)`` of ``onboard.classes``: what is there.
 
     Returns:
         uint8 ``(H, W, 4)``, opaque: water in both, water missed, water claimed on land; hatched
         where either one was not observed.
     """
-    seen = np.isin(mask, (classes.LAND, classes.WATER))
+    seen = np.isin(mask, (classes.LAND, classes.WATER, PERMANENT))
     seen &= np.isin(truth, (classes.LAND, classes.WATER))
-    wet, truly = mask == classes.WATER, truth == classes.WATER
+    wet, truly = np.isin(mask, (classes.WATER, PERMANENT)), truth == classes.WATER
     rgba = mask_rgba(np.where(seen, np.uint8(classes.LAND), np.uint8(classes.CLOUD)))
     rgba[seen & wet & truly] = (*HIT_RGB, 255)
     rgba[seen & ~wet & truly] = (*MISS_RGB, 255)

@@ -97,8 +97,10 @@ def _draw_mask(axes: Axes, sheet: Sheet, rgb: U8 | None) -> None:
 
 
 def _draw_uncertainty(figure: Figure, axes: Axes, sheet: Sheet) -> None:
-    step = _step(sheet.mask.shape)
-    fine = palette.enlarge(sheet.entropy, sheet.mask.shape, sheet.block)[::step, ::step]
+    georef, step = sheet.georef, _step(sheet.mask.shape)
+    fine = palette.enlarge(sheet.entropy, (georef.height, georef.width), sheet.block)[
+        ::step, ::step
+    ]
     box = (0.0, float(sheet.georef.width), float(sheet.georef.height), 0.0)
     axes.imshow(palette.uncertainty_rgba(fine), extent=box)
     axes.set_aspect(_aspect(sheet.georef))
@@ -122,6 +124,7 @@ def _draw_legend(figure: Figure, sheet: Sheet, over_frame: bool) -> None:
         names[classes.LAND], colours[classes.LAND] = "land (the frame, in grey)", FRAME_RGB
     parts = (
         (classes.WATER, share.water),
+        (palette.PERMANENT, share.permanent),
         (classes.LAND, share.land),
         (classes.CLOUD, share.cloud),
         (classes.NODATA, share.nodata),
@@ -134,6 +137,7 @@ def _draw_legend(figure: Figure, sheet: Sheet, over_frame: bool) -> None:
             label=f"{names[value]}   {100 * part:.1f} %",
         )
         for value, part in parts
+        if value in names
     ]
     figure.legend(
         handles=handles,
@@ -154,7 +158,7 @@ def _draw_words(figure: Figure, sheet: Sheet) -> None:
     figure.text(0.065, 0.945, f"{labels.subject.capitalize()} map", fontsize=20, color=INK)
     figure.text(0.065, 0.912, f"{date} · {labels.sensor}", fontsize=11, color=FAINT)
     if labels.subject == "water":
-        hint = "No permanent-water reference: rivers and lakes are part of the water."
+        hint = "Permanent water is not known here: rivers and lakes are part of the water."
     else:
         hint = f"Flood is water outside the reference {labels.reference[:12]}."
     lines = [

@@ -41,6 +41,8 @@ def replacing(path: Path) -> Iterator[Path]:
         OutputError: the folder cannot be written.
     """
     make_folder(path.parent)
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file")
     handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=str(path.parent))
     os.close(handle)
     # mkstemp makes private files; a product is for others to read.
@@ -76,6 +78,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         OutputError: the parent cannot be written.
     """
     make_folder(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; name a folder")
     part = Path(tempfile.mkdtemp(prefix=".part-", dir=str(folder.parent)))
     os.chmod(str(part), 0o755)
     try:

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Tuple
+from typing import TYPE_CHECKING, Any
 
 CONVS_PER_BLOCK = 2
 CORRECTED_SCALES = 3
 
-Span = Tuple[int, int]
+if TYPE_CHECKING:
+    Span = tuple[int, int]
 
 
 @dataclass(frozen=True)

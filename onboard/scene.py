@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import rasterio
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from onboard.arrays import Array
@@ -31,6 +31,8 @@ INTEGER_TYPES = ("uint16", "int16")
 FLOAT_TYPES = ("float32",)
 STRIP_ROWS = 256
 MAX_PIXELS = 2**31
+# rasterio 1.3 raises its I/O error as an OSError of no common root.
+READ_ERRORS = (RasterioError, OSError)
 
 
 class Patch(NamedTuple):
@@ -162,7 +164,7 @@ class Frame:
     def _reading(self) -> Iterator[None]:
         try:
             yield
-        except (RasterioError, RasterioIOError) as error:
+        except READ_ERRORS as error:
             raise FrameError(
                 f"{self.path}: breaks off or is damaged, its samples cannot be read; "
                 "copy it again from its source"
@@ -264,7 +266,7 @@ def _open(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             return rasterio.open(str(path), driver="GTiff")
-    except RasterioError as error:
+    except READ_ERRORS as error:
         raise FrameError(
             f"{path}: is not a readable GeoTIFF; copy it again from its source or convert it"
         ) from error

@@ -29,9 +29,9 @@ def write_frame(
     """Write ``(bands, H, W)`` samples as a GeoTIFF; ``settings`` go to rasterio."""
     samples = np.asarray(samples)
     count, height, width = samples.shape
-    profile = {**UTM, **settings}
+    profile = {"driver": "GTiff", **UTM, **settings}
     with rasterio.open(
-        str(path), "w", "GTiff", width, height, count, dtype=samples.dtype, **profile
+        str(path), "w", width=width, height=height, count=count, dtype=samples.dtype, **profile
     ) as out:
         out.write(samples)
         if bands:

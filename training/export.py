@@ -79,11 +79,11 @@ def tempered(weights: Weights, temperature: float) -> Weights:
     return scaled
 
 
-def golden_image(sensor: Sensor) -> npt.NDArray[np.float32]:
+def golden_image(sensor: Sensor) -> npt.NDArray[np.uint16]:
     """A generated image that walks the network through dark, vegetated, bright and noisy parts.
 
     Returns:
-        float32 ``(SIDE, SIDE, bands)`` reflectance, 0…1.
+        uint16 ``(SIDE, SIDE, bands)``, reflectance in units of ``golden.SCALE``.
     """
     side, bands = golden.SIDE, len(sensor.bands)
     words = np.random.Philox(key=golden.SEED).random_raw(side * side * bands)
@@ -94,7 +94,7 @@ def golden_image(sensor: Sensor) -> npt.NDArray[np.float32]:
     ground = slope * wave[..., None] + np.float32(0.02)
     cloud = np.clip(3 * (x + y) - 4.5, 0, 1)[..., None]
     mixed = ground * (1 - cloud) + np.float32(0.6) * cloud + np.float32(0.02) * noise
-    return np.asarray(mixed, np.float32)
+    return np.asarray(np.rint(mixed / golden.SCALE), np.uint16)
 
 
 def export(
@@ -166,9 +166,9 @@ def _golden(manifest: dict[str, Any], weights: Weights, out: Path) -> bytes:
     moments = golden.run(own, ReferenceEngine(own), image, GOLDEN_PASSES)
     return _npz(
         {
-            "reflectance": image,
+            "image": image,
             "passes": np.array(GOLDEN_PASSES, np.int64),
-            **moments._asdict(),
+            **{name: array.astype(np.float32) for name, array in moments._asdict().items()},
         }
     )
 

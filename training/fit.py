@@ -159,7 +159,7 @@ class _Trainer:
         heads = [HeadIoU(0, "water_iou"), HeadIoU(1, "cloud_iou")]
         for index in range(len(stream)):
             inputs, target = stream[index]
-            logits = self.shadow.predict_on_batch(inputs)
+            logits = predict(self.shadow, inputs)
             for head in heads:
                 head.update_state(target, logits)
         return {head.name: float(head.result()) for head in heads}
@@ -177,7 +177,7 @@ class _Trainer:
         arrays = {f"v{i}": np.asarray(v) for i, v in enumerate(self._state())}
         arrays.update({f"a{i}": a for i, a in enumerate(self._average)})
         buffer = io.BytesIO()
-        np.savez(buffer, history=json.dumps(history), steps=self._steps, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, history=json.dumps(history), steps=self._steps, **arrays)
         files.write_bytes(run / "checkpoint.npz", buffer.getvalue())
 
     def restore(self, run: Path) -> list[Row]:
@@ -241,6 +241,12 @@ def _start_record(
     return record
 
 
+def predict(model: keras.Model, inputs: dict[str, npt.NDArray[np.float32]]) -> Floats:
+    """Logits outside a compiled graph: up-sampling needs to know the size, and chips differ."""
+    logits: Floats = keras.ops.convert_to_numpy(model(inputs, training=False))
+    return logits
+
+
 def _calibrate(
     model: keras.Model, record: dict[str, Any], held: Sequence[ChipRef], sensor: Sensor
 ) -> Calibration:
@@ -253,7 +259,7 @@ def _calibrate(
 
     def logits_of(index: int) -> tuple[Floats, Floats]:
         tile = np.repeat(batches[index][0]["tile"], CALIBRATION_PASSES, axis=0)
-        logits = model.predict_on_batch({"tile": tile, **inputs})
+        logits = predict(model, {"tile": tile, **inputs})
         return logits[..., 0], logits[0, ..., 1]
 
     targets = [(target[0, ..., 0], target[0, ..., 1]) for _, target in batches]
@@ -269,7 +275,7 @@ def _finish(
     calibration: Calibration,
 ) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, **weight_arrays(trainer.averaged()))  # type: ignore[arg-type]
+    np.savez(buffer, **weight_arrays(trainer.averaged()))
     files.write_bytes(run / "weights.npz", buffer.getvalue())
     done = {**record, "final": history[-1], "calibration": calibration.to_json()}
     files.write_text(run / "run.json", json.dumps(done, indent=1))

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import layers, ops
 
 from onboard.network import CONVS_PER_BLOCK, Network
@@ -123,7 +124,7 @@ def moments_model(network: Network, passes: int, tile_size: int) -> keras.Model:
     return keras.Model([tile, *masks.values()], outputs, name="floodsat_moments")
 
 
-def weight_arrays(model: keras.Model) -> dict[str, np.ndarray]:
+def weight_arrays(model: keras.Model) -> dict[str, npt.NDArray[np.float32]]:
     """Every weight by ``<layer>/<variable>``, float32, batch-norm statistics included."""
     found = {}
     for layer in model.layers:

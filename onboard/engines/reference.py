@@ -115,7 +115,8 @@ def conv3(x: Array, kernel: Array) -> Array:
 def max_pool(x: Array) -> Array:
     """2×2 maxima."""
     height, width, channels = x.shape
-    return x.reshape(height // 2, 2, width // 2, 2, channels).max(axis=(1, 3))
+    blocks = x.reshape(height // 2, 2, width // 2, 2, channels)
+    return np.asarray(blocks.max(axis=(1, 3)))
 
 
 def repeat(x: Array) -> Array:

@@ -6,9 +6,12 @@ shared prefix, one a single pass. T passes are ⌊T/K⌋ calls of the first and 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import os
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from onboard.arrays import Array
@@ -42,6 +45,21 @@ def find_runtime() -> tuple[Any, str]:
     )
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the runtime's greetings, which it writes past Python, off the terminal."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(sink)
+
+
 class TFLiteEngine:
     """Fits `onboard.engines.Engine`. Threads: all cores, or ``FLOODSAT_THREADS``."""
 
@@ -52,8 +70,9 @@ class TFLiteEngine:
         self._keep: list[Any] = []
         for chunk, content in bundle.tflite_models().items():
             try:
-                model = interpreter(model_content=content, num_threads=threads)
-                runner = model.get_signature_runner()
+                with _quiet():
+                    model = interpreter(model_content=content, num_threads=threads)
+                    runner = model.get_signature_runner()
             except ValueError as error:
                 raise BundleError(
                     f"{bundle.path}: its TFLite model of {chunk} passes does not load "

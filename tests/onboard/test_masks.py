@@ -46,7 +46,10 @@ def test_golden_values() -> None:
     drawn = masks.draw(NETWORK, 7, MODEL, SCENE, range(16))
     kept = np.concatenate([drawn[site.name] > 0 for site in NETWORK.sites], axis=1)
     assert np.packbits(kept[0]).tobytes().hex() == "6ddd1bfce7ffdfdb7fabede7"
-    assert hashlib.sha256(np.packbits(kept).tobytes()).hexdigest() == "3a3784fc204b50f743d8730771b37df937d99e8e268ec2b2adad9fd7f5ffc1ee"
+    assert (
+        hashlib.sha256(np.packbits(kept).tobytes()).hexdigest()
+        == "3a3784fc204b50f743d8730771b37df937d99e8e268ec2b2adad9fd7f5ffc1ee"
+    )
 
 
 def test_values_and_types() -> None:

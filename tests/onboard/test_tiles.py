@@ -28,7 +28,7 @@ def test_cores_cover_the_frame_once(height: int, width: int, core: int, halo: in
 
 @pytest.mark.parametrize(("size", "halo"), [(100, 8), (96, 4), (96, 48)])
 def test_a_tiling_off_the_stride_or_without_a_core_is_refused(size: int, halo: int) -> None:
-    with pytest.raises(ValueError, match="tile|stride"):
+    with pytest.raises(ValueError, match=r"tile|stride"):
         Tiling(10, 10, size, halo, 8)
 
 

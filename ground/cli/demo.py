@@ -1,0 +1,52 @@
+"""``floodsat demo``: the main job, a sample scene to a flood map and its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
+
+
+@click.command("demo")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    default=SAMPLES,
+    help="The project's data_samples; those of the checkout by default.",
+)
+def command(out: Path, samples: Path) -> None:
+    """Fly the sample frame, send its product over a link that loses frames, and map it."""
+    from rich.console import Console
+
+    from ground import demo
+
+    console = Console(highlight=False)
+    with console.status("flash, fly, downlink, lose, receive, map …"):
+        summary = demo.run(demo.Samples.under(samples), out)
+    for line in lines(summary):
+        console.print(line, soft_wrap=True)
+    console.print(f"[bold]page[/bold]     {(out / 'index.html').resolve()}", soft_wrap=True)
+    console.print(f"[bold]map[/bold]      {(out / 'maps' / 'flood.tif').resolve()}", soft_wrap=True)
+
+
+def lines(summary: dict[str, Any]) -> list[str]:
+    """The summary for a terminal."""
+    link, scores = summary["link"], summary["accuracy"]
+    return [
+        f"frame    {summary['raw_frame_bytes']:,} bytes raw",
+        f"sent     {summary['sent_bytes']:,} bytes in {link['sendings']} copies: "
+        f"1/{summary['ratio']:.0f} of the frame (one product: {summary['product_bytes']:,} bytes)",
+        f"link     {link['frames_lost']} of {link['frames_sent']} transfer frames lost, "
+        f"{link['products_whole']} product whole and verified, {link['alerts']} alert",
+        f"ground   flood {summary['flood_fraction_of_observed']:.1%} of what was observed"
+        f" ({summary['flood_area_km2']:.0f} km²), cloud {summary['cloud_fraction']:.1%}",
+        f"sure     mean entropy {summary['mean_entropy']:.3f} nats of 0.693, "
+        f"{summary['mean_epistemic']:.4f} of it epistemic",
+        f"truth    water IoU {scores['iou']:.3f}, precision {scores['precision']:.3f}, "
+        f"recall {scores['recall']:.3f}, cloud IoU {scores['cloud_iou']:.3f}",
+        f"time     {sum(summary['seconds'].values()):.1f} s",
+    ]

@@ -1,0 +1,5 @@
+"""``python -m onboard`` is ``floodsat``."""
+
+from onboard.cli import main
+
+main()

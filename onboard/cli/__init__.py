@@ -1,0 +1,116 @@
+"""The command line: one command ``floodsat``, its subcommands loaded only when they run.
+
+Every command is a file of its own in ``onboard.cli``, ``ground.cli`` or ``training.cli`` that
+holds a click command named ``command``. The tables below say where each is and what it does, so
+that ``floodsat --help`` imports none of them. The ground's commands need Python 3.11 and are not
+offered on an older one: on board there are those of ``onboard`` alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import Any
+
+import click
+
+from onboard import __version__
+from onboard.errors import FloodsatError, MissingPackageError
+
+ONBOARD = {
+    "segment": "per-pixel maps of frames: class, probabilities, uncertainty",
+    "fly": "the runtime: frames in, flagged products queued",
+    "downlink": "the most valuable products as transfer frames, within a budget",
+    "flash": "verify a bundle and install it",
+    "slots": "show what is installed, or roll back",
+    "inspect": "what a bundle or product holds",
+    "keygen": "make a pair of signing keys",
+}
+GROUND = {
+    "demo": "the main job: a sample scene to a flood map and its page",
+    "receive": "verified products out of a stream, as maps",
+}
+TRAINING = {
+    "train": "fit the network to chip folders",
+    "export": "make a signed bundle of a finished run",
+    "evaluate": "score a bundle on labelled chips",
+    "synth": "generate frames and chips with truth",
+}
+GROUND_PYTHON = (3, 11)
+
+
+def _table() -> dict[str, tuple[str, str]]:
+    """Command → module and help, of what this environment offers."""
+    packages = [("onboard", ONBOARD)]
+    if sys.version_info >= GROUND_PYTHON:
+        packages += [("ground", GROUND), ("training", TRAINING)]
+    return {
+        name: (f"{package}.cli.{name}", text)
+        for package, commands in packages
+        if importlib.util.find_spec(package) is not None
+        for name, text in commands.items()
+    }
+
+
+class LazyGroup(click.Group):
+    """A group that lists its commands from a table and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of the tables."""
+        return list(_table())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        found = _table().get(cmd_name)
+        if found is None:
+            return None
+        try:
+            command: click.Command = importlib.import_module(found[0]).command
+        except ModuleNotFoundError as error:
+            raise _missing(cmd_name, error) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List names and help without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _table().items()])
+
+
+def _missing(command: str, error: ModuleNotFoundError) -> MissingPackageError:
+    return MissingPackageError(
+        f"{command}: needs the package {error.name!r}, which is not installed here; "
+        "'make install' installs everything"
+    )
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(__version__, prog_name="floodsat")
+def group() -> None:
+    """Finds flood water on board a small satellite and says how sure it is."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: run, and end with 2 and one line for bad input."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    try:
+        result: Any = group.main(args=arguments, prog_name="floodsat", standalone_mode=False)
+    except FloodsatError as error:
+        return _complain(str(error))
+    except ModuleNotFoundError as error:
+        return _complain(str(_missing("this command", error)))
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("stopped", code=130)
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, code: int = 2) -> int:
+    click.echo(f"floodsat: {' '.join(message.split())}", err=True)
+    return code

@@ -1,0 +1,38 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+scenes = click.argument("scenes", metavar="SCENE...", nargs=-1, required=True, type=PATH)
+slots = click.option("--slots", required=True, type=PATH, help="Folder of the two bundle slots.")
+engine = click.option(
+    "--engine",
+    type=click.Choice(["tflite", "reference"]),
+    default="tflite",
+    show_default=True,
+    help="What runs the network.",
+)
+passes = click.option(
+    "--passes",
+    type=click.IntRange(1, 1000),
+    help="Stochastic passes T; the bundle's own number by default.",
+)
+seed = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**64 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the dropout masks.",
+)
+trust = click.option(
+    "--trust",
+    multiple=True,
+    type=PATH,
+    help="Public key to trust, may be given several times; the public demo key by default.",
+)
+json_file = click.option("--json", "json_file", type=PATH, help="Write the figures here as well.")

@@ -1,0 +1,126 @@
+"""``floodsat segment``: per-pixel maps of frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from onboard.cli import options
+
+if TYPE_CHECKING:
+    from onboard.scene import Frame
+    from onboard.segment import Segmenter
+
+BANDS = ("class", "p_water", "p_cloud", "entropy", "aleatoric", "epistemic")
+
+
+@click.command("segment")
+@click.argument("bundle", type=options.PATH)
+@options.scenes
+@click.option("--out", required=True, type=options.PATH, help="Folder for the maps.")
+@options.engine
+@options.passes
+@options.seed
+@options.trust
+def command(
+    bundle: Path,
+    scenes: tuple[Path, ...],
+    out: Path,
+    engine: str,
+    passes: int | None,
+    seed: int,
+    trust: tuple[Path, ...],
+) -> None:
+    """Segment frames with BUNDLE into OUT/<scene>.tif.
+
+    Bands, float32: class (0 land, 1 water, 2 cloud, 255 nodata), p_water, p_cloud, and entropy =
+    aleatoric + epistemic in nats; NaN where there is no data.
+    """
+    from onboard import bundle as bundles
+    from onboard import engines, files
+    from onboard.segment import Segmenter
+
+    loaded = bundles.load(bundle, [engine], list(trust) or None)
+    segmenter = Segmenter(loaded, engines.load(engine, loaded), passes or loaded.passes, seed)
+    check_names(scenes)
+    files.make_folder(out)
+    for scene in scenes:
+        write_maps(segmenter, scene, out / f"{scene.stem}.tif")
+
+
+def check_names(scenes: tuple[Path, ...]) -> None:
+    """Refuse two scenes whose maps would have one name."""
+    from onboard.errors import FrameError
+
+    seen: dict[str, Path] = {}
+    for scene in scenes:
+        if scene.stem in seen:
+            raise FrameError(
+                f"{scene}: has the name of {seen[scene.stem]}, one would overwrite the other; "
+                "segment them into two folders"
+            )
+        seen[scene.stem] = scene
+
+
+def write_maps(segmenter: Segmenter, scene: Path, target: Path) -> None:
+    """Segment one frame and write its maps, tile by tile."""
+    import rasterio
+    from rich.progress import Progress
+
+    from onboard.files import replacing
+    from onboard.scene import Frame
+
+    with Frame(scene, segmenter.bundle.sensor) as frame, replacing(target) as part:
+        with rasterio.open(str(part), "w", **profile(frame)) as maps, Progress() as bar:
+            task = bar.add_task(scene.name, total=len(segmenter.tiling(frame)))
+            write_tiles(segmenter, frame, maps, lambda: bar.advance(task))
+            maps.update_tags(
+                MODEL=segmenter.bundle.model_id.hex(),
+                ENGINE=segmenter.engine.name,
+                PASSES=segmenter.passes,
+                SEED=segmenter.seed,
+            )
+        for note in frame.notes:
+            click.echo(f"note: {scene}: {note}", err=True)
+    click.echo(f"{target}: written")
+
+
+def write_tiles(segmenter: Segmenter, frame: Frame, maps: Any, advance: Any) -> None:
+    """Write every finished core at its place."""
+    import numpy as np
+    from rasterio.windows import Window
+
+    for part in segmenter.run(frame):
+        tile = part.tile
+        stack = np.stack([part.classes.astype(np.float32), *part.maps])
+        # Maps hold p_water, p_cloud, entropy, aleatoric, epistemic: the order of BANDS.
+        maps.write(stack, window=Window(tile.col, tile.row, tile.width, tile.height))
+        advance()
+    for index, name in enumerate(BANDS, start=1):
+        maps.set_band_description(index, name)
+
+
+def profile(frame: Frame) -> dict[str, Any]:
+    """How the maps of ``frame`` are stored: a tiled, compressed GeoTIFF on the frame's grid."""
+    from rasterio import Affine
+
+    georef = frame.georef
+    settings: dict[str, Any] = {
+        "driver": "GTiff",
+        "width": georef.width,
+        "height": georef.height,
+        "count": len(BANDS),
+        "dtype": "float32",
+        "nodata": float("nan"),
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+        "predictor": 3,
+        "BIGTIFF": "IF_SAFER",
+    }
+    if georef.located:
+        settings.update(crs=georef.crs, transform=Affine(*georef.transform))
+    return settings

@@ -1,0 +1,101 @@
+"""The permanent-water reference: where water always is. Flood is water outside it.
+
+A raster of 0 (dry) and 1 (permanent water), with coordinates, on any grid; what it does not
+cover, or marks 255, it does not know. Its *version* is a hash that every product names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.warp import Resampling, reproject
+
+from onboard.arrays import Array, Bytes, Flags
+from onboard.errors import FrameError
+from onboard.georef import Georef
+from onboard.scene import READ_ERRORS
+
+DRY, PERMANENT, UNKNOWN = 0, 1, 255
+VERSION_BYTES = 16
+
+
+class PermanentWater:
+    """A reference raster on disk.
+
+    Raises:
+        FrameError: unreadable, without coordinates, or with values other than 0, 1 and 255.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        raster, self._crs, self._transform = _read(path)
+        strange = set(np.unique(raster).tolist()) - {DRY, PERMANENT, UNKNOWN}
+        if strange:
+            raise FrameError(
+                f"{path}: holds the value {min(strange)}; a permanent-water reference holds "
+                "0, 1 and 255 only"
+            )
+        self._raster = raster.astype(np.uint8)
+
+    @property
+    def version(self) -> bytes:
+        """The first 16 bytes of a SHA-256 over grid and samples."""
+        head = f"{self._crs.to_wkt()}|{tuple(self._transform)[:6]}|{self._raster.shape}"
+        return hashlib.sha256(head.encode() + self._raster.tobytes()).digest()[:VERSION_BYTES]
+
+    def on(self, georef: Georef) -> Bytes:
+        """The reference on a frame's grid, nearest neighbour.
+
+        Returns:
+            uint8 ``(H, W)``: 0, 1, or 255 where it does not know.
+        """
+        out = np.full((georef.height, georef.width), UNKNOWN, np.uint8)
+        reproject(
+            self._raster,
+            out,
+            src_transform=self._transform,
+            src_crs=self._crs,
+            src_nodata=UNKNOWN,
+            dst_transform=rasterio.Affine(*georef.transform),
+            dst_crs=georef.crs,
+            dst_nodata=UNKNOWN,
+            resampling=Resampling.nearest,
+        )
+        return out
+
+    def beyond(self, georef: Georef) -> Flags | None:
+        """Where water would be flood: outside the reference.
+
+        Args:
+            georef: the frame's grid.
+
+        Returns:
+            bool ``(H, W)``; None where the frame has no coordinates or lies partly outside the
+            reference: then nothing may be called flood.
+        """
+        if not georef.located:
+            return None
+        own = self.on(georef)
+        return None if (own == UNKNOWN).any() else np.asarray(own == DRY)
+
+
+def _read(path: Path) -> tuple[Array, Any, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(str(path), driver="GTiff") as dataset:
+                if dataset.crs is None:
+                    raise FrameError(
+                        f"{path}: has no coordinates; a permanent-water reference needs a CRS"
+                    )
+                return dataset.read(1), dataset.crs, dataset.transform
+    except READ_ERRORS as error:
+        raise FrameError(
+            f"{path}: is not a readable GeoTIFF; give the permanent-water reference"
+        ) from error

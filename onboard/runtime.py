@@ -1,0 +1,252 @@
+"""The runtime: one frame in, a flagged product in the outbox or a reason why not."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from onboard.arrays import Array, Flags
+from onboard.classes import WATER
+from onboard.errors import FrameError
+from onboard.georef import Georef
+from onboard.link import alerts
+from onboard.outbox import Item, Outbox
+from onboard.product import (
+    ID_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Product,
+    TimeQuality,
+    observed_pixels,
+    pack,
+    quantise,
+    summarise,
+)
+from onboard.reference_water import PermanentWater
+from onboard.scene import Frame
+from onboard.segment import Segmenter
+from onboard.triage import Decision, Limits, Outcome, Sight, decide
+
+
+@dataclass(frozen=True)
+class Flown:
+    """What became of one frame.
+
+    Attributes:
+        scene: its path.
+        decision: the outcome and the reason; None where the frame was processed before.
+        product_id: of the queued product, or None.
+        sample_bytes: size of the raw samples.
+        product_bytes: size of the packed product, 0 without one.
+        seconds: stage → wall-clock seconds.
+        notes: what a person should know of the frame.
+    """
+
+    scene: Path
+    decision: Decision | None
+    product_id: bytes | None
+    sample_bytes: int
+    product_bytes: int
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Clock:
+    """Adds up wall-clock seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time the body of a ``with`` statement."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A whole segmented frame, as far as a product needs it; all arrays ``(H, W)``."""
+
+    classes: Array
+    p_water: Array
+    entropy: Array
+    epistemic: Array
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a frame showed, where it lies beyond permanent water, and what was decided."""
+
+    seen: Observation
+    beyond: Flags | None
+    decision: Decision
+    notes: tuple[str, ...]
+
+
+def observe(segmenter: Segmenter, frame: Frame, scene_id: bytes) -> Observation:
+    """Segment a frame and keep what the product needs."""
+    shape = (frame.height, frame.width)
+    seen = Observation(np.empty(shape, np.uint8), *(np.empty(shape, np.float32) for _ in range(3)))
+    for part in segmenter.run(frame, scene_id):
+        at = part.tile.window
+        seen.classes[at] = part.classes
+        seen.p_water[at] = part.maps.p_water
+        seen.entropy[at] = part.maps.entropy
+        seen.epistemic[at] = part.maps.epistemic
+    return seen
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What flies: a segmenter, the limits of triage and, where there is one, the reference."""
+
+    segmenter: Segmenter
+    limits: Limits
+    reference: PermanentWater | None = None
+
+    def fly(self, path: Path, outbox: Outbox) -> Flown:
+        """Process one frame once, and queue what it gives.
+
+        Raises:
+            FrameError: the frame cannot be used.
+            OutputError: the outbox cannot be written.
+        """
+        clock = Clock()
+        model_id = self.segmenter.bundle.model_id
+        with Frame(path, self.segmenter.bundle.sensor) as frame:
+            _check_size(frame)
+            with clock.stage("hash"):
+                scene_id = frame.scene_id()
+            if outbox.seen(scene_id, model_id):
+                return Flown(path, None, None, frame.sample_bytes, 0, clock.seconds)
+            found = self._look(frame, scene_id, clock)
+            packed, alert = b"", b""
+            if found.decision.outcome is Outcome.PRODUCT:
+                with clock.stage("product"):
+                    packed, alert = self._pack(frame, scene_id, found)
+            value = found.decision.value
+            with clock.stage("store"):
+                outbox.record(
+                    scene_id,
+                    model_id,
+                    products=[Item(packed, value)] if packed else [],
+                    alerts=[Item(alert, value)] if alert else [],
+                )
+            notes = (*frame.notes, *found.notes)
+            product_id = packed[-ID_BYTES:] or None
+            size = frame.sample_bytes
+        return Flown(path, found.decision, product_id, size, len(packed), clock.seconds, notes)
+
+    def _look(self, frame: Frame, scene_id: bytes, clock: Clock) -> Found:
+        """Segment a frame and decide on it."""
+        with clock.stage("segment"):
+            seen = observe(self.segmenter, frame, scene_id)
+        with clock.stage("triage"):
+            beyond, notes = self._beyond(frame.georef)
+            decision = decide(self._sight(seen, beyond), self.limits)
+        return Found(seen, beyond, decision, notes)
+
+    def _beyond(self, georef: Georef) -> tuple[Flags | None, tuple[str, ...]]:
+        """Where water would be no permanent water, bool ``(H, W)``; None where not known."""
+        if self.reference is None:
+            return None, ()
+        beyond = self.reference.beyond(georef)
+        if beyond is None:
+            return None, ("the permanent-water reference does not cover it: no flood is counted",)
+        return beyond, ()
+
+    def _sight(self, seen: Observation, beyond: Flags | None) -> Sight:
+        observed = observed_pixels(seen.classes)
+        counted = observed if beyond is None else observed & beyond
+        sensitive = self.segmenter.bundle.sensitive.water
+        wet = counted & (seen.classes == WATER)
+        return Sight(
+            pixels=seen.classes.size,
+            observed=int(observed.sum()),
+            wet_sensitive=int((counted & (seen.p_water >= sensitive)).sum()),
+            wet_balanced=int(wet.sum()),
+            entropy_of_wet=float(seen.entropy[wet].mean()) if wet.any() else 0.0,
+        )
+
+    def _pack(self, frame: Frame, scene_id: bytes, found: Found) -> tuple[bytes, bytes]:
+        """The product and its alert, as bytes."""
+        product = self._product(frame, scene_id, found)
+        packed = pack(product)
+        wet = product.mask == WATER
+        if found.beyond is not None:
+            wet &= found.beyond
+        return packed, alerts.pack(alerts.alert_for(product, packed[-ID_BYTES:], wet))
+
+    def _product(self, frame: Frame, scene_id: bytes, found: Found) -> Product:
+        bundle, seen = self.segmenter.bundle, found.seen
+        observed = observed_pixels(seen.classes)
+        acquired = acquisition_ms(frame)
+        reference = self.reference if found.beyond is not None else None
+        return Product(
+            scene_id=scene_id,
+            model_id=bundle.model_id,
+            sensor=bundle.sensor.name,
+            engine=self.segmenter.engine.name,
+            seed=self.segmenter.seed,
+            passes=self.segmenter.passes,
+            acquired_ms=acquired,
+            acquired_quality=TimeQuality.UNKNOWN if acquired is None else TimeQuality.FILE,
+            reference_version=None if reference is None else reference.version,
+            water_threshold=bundle.balanced.water,
+            cloud_threshold=bundle.balanced.cloud,
+            operating_point="balanced",
+            georef=frame.georef,
+            geolocation_sigma_m=None,
+            mask=seen.classes,
+            entropy=quantise(seen.entropy, observed),
+            epistemic=quantise(seen.epistemic, observed),
+            statistics=summarise(
+                seen.classes,
+                seen.entropy,
+                seen.epistemic,
+                seen.p_water,
+                frame.georef,
+                found.beyond,
+            ),
+        )
+
+
+def _check_size(frame: Frame) -> None:
+    """Refuse a frame that no product can describe, before any time is spent on it."""
+    sides = (frame.height, frame.width)
+    if max(sides) > MAX_SIDE or frame.height * frame.width > MAX_PIXELS:
+        raise FrameError(
+            f"{frame.path}: {frame.width}×{frame.height} pixels are more than a product can hold "
+            f"({MAX_SIDE} a side, {MAX_PIXELS} in all); cut the frame into parts"
+        )
+
+
+def acquisition_ms(frame: Frame) -> int | None:
+    """When the frame was taken, UTC milliseconds since 1970, if its file says so.
+
+    Raises:
+        FrameError: the tag is there but is no time.
+    """
+    text = frame.acquired
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise FrameError(
+            f"{frame.path}: its tag ACQUIRED is {text!r}, no ISO 8601 time; mend or remove it"
+        ) from error
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=timezone.utc)
+    return round(when.timestamp() * 1000)
