@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from training.chips import UNKNOWN, Chip
 
@@ -62,7 +63,33 @@ def radiometry(image: Image, rng: np.random.Generator) -> Image:
     return np.asarray(image * gain + haze + noise, np.float32)
 
 
-def augment(chip: Chip, size: int, rng: np.random.Generator) -> Chip:
-    """Crop, turn and disturb one chip."""
-    chip = flip(crop(chip, size, rng), rng)
-    return replace(chip, reflectance=radiometry(chip.reflectance, rng))
+def rescale(chip: Chip, factor: float) -> Chip:
+    """A chip as a camera with ``factor`` times the ground sample distance would deliver it.
+
+    The image is blurred to the coarser pixel and resampled; a label goes where at least half of
+    the new pixel has it, and where too little is known it becomes unknown.
+    """
+    blur = 0.5 * max(factor, 1.0) if factor > 1 else 0.0
+    image = ndimage.gaussian_filter(chip.reflectance, (blur, blur, 0)) if blur else chip.reflectance
+    shape = tuple(max(1, round(n / factor)) for n in chip.water.shape)
+
+    def sampled(plane: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        zoom = (shape[0] / plane.shape[0], shape[1] / plane.shape[1])
+        found = ndimage.zoom(
+            plane.astype(np.float32), zoom, order=1, grid_mode=True, mode="nearest"
+        )
+        return np.asarray(found, np.float32)
+
+    def relabelled(label: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        soft = (ndimage.gaussian_filter((label == v).astype(np.float32), blur) for v in (1, 0))
+        one, zero = (sampled(part) for part in soft)
+        known = one + zero >= 0.5
+        return np.where(known, one >= zero, UNKNOWN).astype(np.uint8)
+
+    planes = [sampled(image[..., band]) for band in range(image.shape[-1])]
+    return replace(
+        chip,
+        reflectance=np.stack(planes, axis=-1),
+        water=relabelled(chip.water),
+        cloud=relabelled(chip.cloud),
+    )

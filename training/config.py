@@ -27,6 +27,8 @@ class TrainConfig:
         dice_weight: weight of the soft Dice term beside the cross-entropy of water.
         cloud_weight: weight of the cloud head's cross-entropy.
         label_smoothing: how far targets are drawn from 0 and 1 towards 1/2.
+        rescale: share of training chips that are resampled to another ground sample distance.
+        clouds: share of training chips that generated clouds and shadows are laid over.
         average: momentum of the weights' moving average; the average is what is kept.
     """
 
@@ -41,6 +43,8 @@ class TrainConfig:
     dice_weight: float = 0.5
     cloud_weight: float = 0.5
     label_smoothing: float = 0.02
+    rescale: float = 0.4
+    clouds: float = 0.4
     average: float = 0.99
 
     def to_toml(self) -> str:
@@ -98,6 +102,8 @@ def _check(config: TrainConfig, source: str) -> None:
         "dice_weight": config.dice_weight >= 0,
         "cloud_weight": config.cloud_weight >= 0,
         "label_smoothing": 0 <= config.label_smoothing < 0.5,
+        "rescale": 0 <= config.rescale <= 1,
+        "clouds": 0 <= config.clouds <= 1,
         "average": 0 <= config.average < 1,
     }
     for key, good in ranges.items():

@@ -91,15 +91,7 @@ def fit(
     held = chip_refs(folders, sensor, "calibration")
     record = _start_record(run, folders, sensor, network, config, train, held)
     normalisation = Normalisation.from_json(record["normalisation"])
-    stream = TrainingStream(
-        train,
-        sensor,
-        network,
-        normalisation,
-        crop=config.crop,
-        batch_size=config.batch_size,
-        seed=config.seed,
-    )
+    stream = TrainingStream(train, sensor, network, normalisation, config)
     trainer = _Trainer(network, config, steps=config.epochs * len(stream))
     history = trainer.restore(run)
     for epoch in range(len(history), config.epochs):

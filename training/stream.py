@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -14,8 +14,9 @@ from onboard import masks
 from onboard.network import Network
 from onboard.normalise import Normalisation
 from onboard.sensor import Sensor
-from training import augment
+from training import augment, clouds
 from training.chips import Chip, ChipFolder
+from training.config import TrainConfig
 
 Batch = tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.uint8]]
 
@@ -63,30 +64,37 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
         sensor: Sensor,
         network: Network,
         normalisation: Normalisation,
-        *,
-        crop: int,
-        batch_size: int,
-        seed: int,
+        config: TrainConfig,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
         self._refs = list(refs)
         self._sensor, self._network, self._normalisation = sensor, network, normalisation
-        self._crop, self._batch_size, self._seed = crop, batch_size, seed
+        self._config = config
+        self._bank = clouds.make_bank(config.crop, sensor.gsd_m, config.seed)
         self.epoch = 0
 
     def __len__(self) -> int:
-        return -(-len(self._refs) // self._batch_size)
+        return -(-len(self._refs) // self._config.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
-        order = np.random.default_rng([self._seed, self.epoch]).permutation(len(self._refs))
+        seed, size = self._config.seed, self._config.batch_size
+        order = np.random.default_rng([seed, self.epoch]).permutation(len(self._refs))
         # A short last batch is filled from the front, so that every step weighs the same.
-        picks = np.take(
-            order, range(index * self._batch_size, (index + 1) * self._batch_size), mode="wrap"
-        )
-        rng = np.random.default_rng([self._seed, self.epoch, index])
-        chips = [augment.augment(self._refs[i].read(self._sensor), self._crop, rng) for i in picks]
+        picks = np.take(order, range(index * size, (index + 1) * size), mode="wrap")
+        rng = np.random.default_rng([seed, self.epoch, index])
+        chips = [self._augmented(self._refs[i].read(self._sensor), rng) for i in picks]
         own = random_masks(self._network, len(chips), rng)
         return batch_of(chips, self._normalisation, own)
+
+    def _augmented(self, chip: Chip, rng: np.random.Generator) -> Chip:
+        """Rescale, crop, turn, cover with clouds and disturb one chip."""
+        config = self._config
+        if rng.random() < config.rescale:
+            chip = augment.rescale(chip, float(np.exp(rng.uniform(np.log(0.6), np.log(1.8)))))
+        chip = augment.flip(augment.crop(chip, config.crop, rng), rng)
+        if rng.random() < config.clouds:
+            chip = clouds.overcast(chip, self._sensor, self._bank, rng)
+        return replace(chip, reflectance=augment.radiometry(chip.reflectance, rng))
 
 
 class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]
