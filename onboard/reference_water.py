@@ -7,19 +7,17 @@ cover, or marks 255, it does not know. Its *version* is a hash that every produc
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import Resampling, reproject
 
 from onboard.arrays import Array, Bytes, Flags
 from onboard.errors import FrameError
 from onboard.georef import Georef
-from onboard.scene import READ_ERRORS
+from onboard.scene import READ_ERRORS, unlocated_is_fine
 
 DRY, PERMANENT, UNKNOWN = 0, 1, 255
 VERSION_BYTES = 16
@@ -87,14 +85,12 @@ class PermanentWater:
 
 def _read(path: Path) -> tuple[Array, Any, Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(str(path), driver="GTiff") as dataset:
-                if dataset.crs is None:
-                    raise FrameError(
-                        f"{path}: has no coordinates; a permanent-water reference needs a CRS"
-                    )
-                return dataset.read(1), dataset.crs, dataset.transform
+        with unlocated_is_fine(), rasterio.open(str(path), driver="GTiff") as dataset:
+            if dataset.crs is None:
+                raise FrameError(
+                    f"{path}: has no coordinates; a permanent-water reference needs a CRS"
+                )
+            return dataset.read(1), dataset.crs, dataset.transform
     except READ_ERRORS as error:
         raise FrameError(
             f"{path}: is not a readable GeoTIFF; give the permanent-water reference"

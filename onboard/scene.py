@@ -35,6 +35,14 @@ MAX_PIXELS = 2**31
 READ_ERRORS = (RasterioError, OSError)
 
 
+@contextlib.contextmanager
+def unlocated_is_fine() -> Iterator[None]:
+    """Open or make a raster without coordinates quietly; our own notes say so instead."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 class Patch(NamedTuple):
     """A window of a frame.
 
@@ -263,8 +271,7 @@ def _open(path: Path) -> Any:
     if os.path.getsize(str(path)) == 0:
         raise FrameError(f"{path}: is empty; copy it again from its source")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with unlocated_is_fine():
             return rasterio.open(str(path), driver="GTiff")
     except READ_ERRORS as error:
         raise FrameError(

@@ -70,10 +70,12 @@ def write_maps(segmenter: Segmenter, scene: Path, target: Path) -> None:
     from rich.progress import Progress
 
     from onboard.files import replacing
-    from onboard.scene import Frame
+    from onboard.scene import Frame, unlocated_is_fine
 
     with Frame(scene, segmenter.bundle.sensor) as frame, replacing(target) as part:
-        with rasterio.open(str(part), "w", **profile(frame)) as maps, Progress() as bar:
+        with unlocated_is_fine():
+            maps = rasterio.open(str(part), "w", **profile(frame))
+        with maps, Progress() as bar:
             task = bar.add_task(scene.name, total=len(segmenter.tiling(frame)))
             write_tiles(segmenter, frame, maps, lambda: bar.advance(task))
             maps.update_tags(

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from onboard import bundle, engines
+from onboard.errors import FrameError, OutputError
+from onboard.link import alerts
+from onboard.outbox import Kind, Outbox
+from onboard.product import dequantise, unpack
+from onboard.reference_water import PermanentWater
+from onboard.runtime import Runtime
+from onboard.scene import Frame
+from onboard.segment import Segmenter
+from onboard.triage import Outcome
+from tests.samples import BUNDLE, FRAME, SAMPLES, UTM, crop, write_frame
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Runtime:
+    loaded = bundle.load(BUNDLE, ["tflite", bundle.COMMON])
+    segmenter = Segmenter(loaded, engines.load("tflite", loaded), loaded.passes, 5)
+    return Runtime(segmenter, loaded.limits)
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    with Outbox(tmp_path / "outbox.sqlite") as box:
+        yield box
+
+
+@pytest.fixture
+def wet(tmp_path: Path) -> Path:
+    """A piece of the committed frame with much water."""
+    tags = {"ACQUIRED": "2026-07-14T10:21:33Z"}
+    return write_frame(tmp_path / "wet.tif", crop(200, 180, 700, 400), tags=tags)
+
+
+def write_reference(path: Path, raster: Any, **settings: Any) -> PermanentWater:
+    raster = np.asarray(raster)
+    profile = {"driver": "GTiff", "count": 1, **UTM, **settings}
+    with rasterio.open(
+        str(path), "w", height=raster.shape[0], width=raster.shape[1], dtype=raster.dtype, **profile
+    ) as out:
+        out.write(raster, 1)
+    return PermanentWater(path)
+
+
+def test_a_flood_becomes_a_product_and_an_alert(
+    runtime: Runtime, outbox: Outbox, wet: Path
+) -> None:
+    flown = runtime.fly(wet, outbox)
+    assert flown.decision is not None
+    assert flown.decision.outcome is Outcome.PRODUCT
+    alert_item, product_item = outbox.waiting()
+    assert (alert_item.kind, product_item.kind) == (Kind.ALERT, Kind.PRODUCT)
+    product, alert = unpack(product_item.data), alerts.unpack(alert_item.data)
+    assert product.product_id == flown.product_id
+    assert alert.product_id == product.product_id[:8]
+    assert product.subject == alert.subject == "water"
+    assert product.acquired_ms == 1_784_024_493_000
+    assert product.georef.transform == (30.0, 0.0, 600000.0, 0.0, -30.0, 2600000.0)
+    assert set(flown.seconds) == {"hash", "segment", "triage", "product", "store"}
+
+
+def test_the_product_holds_what_segment_shows(runtime: Runtime, outbox: Outbox, wet: Path) -> None:
+    runtime.fly(wet, outbox)
+    product = unpack(outbox.waiting()[1].data)
+    with Frame(wet, runtime.segmenter.bundle.sensor) as frame:
+        assert product.scene_id == frame.scene_id()
+        whole = runtime.segmenter.whole(frame)
+    np.testing.assert_array_equal(product.mask, whole.classes)
+    observed = product.mask <= 1
+    assert product.statistics.mean_entropy == pytest.approx(
+        float(whole.maps.entropy[observed].mean()), rel=1e-5
+    )
+    block = whole.maps.entropy[:8, :8][observed[:8, :8]].mean()
+    assert dequantise(product.entropy)[0, 0] == pytest.approx(block, abs=0.006)
+
+
+def test_a_frame_is_processed_once(runtime: Runtime, outbox: Outbox, wet: Path) -> None:
+    runtime.fly(wet, outbox)
+    again = runtime.fly(wet, outbox)
+    assert again.decision is None
+    assert again.product_id is None
+    assert len(outbox.waiting()) == 2
+
+
+def test_a_dry_frame_sends_nothing_but_is_remembered(
+    runtime: Runtime, outbox: Outbox, tmp_path: Path
+) -> None:
+    dry = np.array([600, 900, 1000, 2600], np.uint16)[:, None, None]
+    noise = np.random.default_rng(0).integers(0, 60, (4, 90, 90)).astype(np.uint16)
+    flown = runtime.fly(write_frame(tmp_path / "dry.tif", dry + noise), outbox)
+    assert flown.decision is not None
+    assert flown.decision.outcome is Outcome.NOTHING
+    assert outbox.waiting() == []
+    assert runtime.fly(tmp_path / "dry.tif", outbox).decision is None
+
+
+def test_an_overcast_frame_is_dropped(runtime: Runtime, outbox: Outbox, tmp_path: Path) -> None:
+    samples = crop(90, 90)
+    samples[:, 15:] = 0
+    flown = runtime.fly(write_frame(tmp_path / "f.tif", samples), outbox)
+    assert flown.decision is not None
+    assert "not observed" in flown.decision.reason
+    assert flown.decision.outcome is Outcome.NOTHING
+
+
+def test_the_committed_frame_and_its_reference(runtime: Runtime, outbox: Outbox) -> None:
+    reference = PermanentWater(SAMPLES / "frame_permanent.tif")
+    flown = dataclasses.replace(runtime, reference=reference).fly(FRAME, outbox)
+    assert flown.product_id is not None
+    alert, product = (item.data for item in outbox.waiting())
+    found = unpack(product)
+    assert found.subject == "flood"
+    assert found.reference_version == reference.version
+    statistics = found.statistics
+    assert statistics.flood is not None
+    beyond = reference.beyond(found.georef)
+    assert beyond is not None
+    assert statistics.flood == ((found.mask == 1) & beyond).sum()
+    assert 0 < statistics.flood < statistics.water
+    assert alerts.unpack(alert).area_m2 == pytest.approx(statistics.flood_area_m2, abs=100)
+
+
+def test_permanent_water_alone_is_no_flood(
+    runtime: Runtime, outbox: Outbox, wet: Path, tmp_path: Path
+) -> None:
+    everywhere = write_reference(tmp_path / "r.tif", np.ones((200, 180), np.uint8))
+    flown = dataclasses.replace(runtime, reference=everywhere).fly(wet, outbox)
+    assert flown.decision is not None
+    assert flown.decision.outcome is Outcome.NOTHING
+
+
+def test_a_reference_beside_the_frame_says_nothing(
+    runtime: Runtime, outbox: Outbox, wet: Path, tmp_path: Path
+) -> None:
+    small = write_reference(tmp_path / "r.tif", np.zeros((50, 50), np.uint8))
+    flown = dataclasses.replace(runtime, reference=small).fly(wet, outbox)
+    assert any("does not cover" in note for note in flown.notes)
+    assert unpack(outbox.waiting()[1].data).subject == "water"
+
+
+def test_a_reference_on_another_grid_is_resampled(tmp_path: Path) -> None:
+    fine = np.zeros((400, 400), np.uint8)
+    fine[:, :200] = 1
+    transform = rasterio.Affine(15.0, 0.0, 600000.0, 0.0, -15.0, 2600000.0)
+    reference = write_reference(tmp_path / "r.tif", fine, transform=transform)
+    with Frame(write_frame(tmp_path / "f.tif", crop(200, 200)), SENSOR) as frame:
+        own = reference.on(frame.georef)
+    assert own[:, :100].all()
+    assert not own[:, 100:].any()
+
+
+def test_the_version_follows_the_samples(tmp_path: Path) -> None:
+    raster = np.zeros((20, 20), np.uint8)
+    first = write_reference(tmp_path / "a.tif", raster).version
+    assert write_reference(tmp_path / "b.tif", raster).version == first
+    raster[3, 3] = 1
+    assert write_reference(tmp_path / "c.tif", raster).version != first
+
+
+@pytest.mark.parametrize("kind", ["missing", "values", "no coordinates"])
+def test_an_unusable_reference(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "r.tif"
+    if kind == "missing":
+        with pytest.raises(FrameError, match=r"r\.tif: is not a readable GeoTIFF"):
+            PermanentWater(path)
+    if kind == "values":
+        with pytest.raises(FrameError, match="holds the value 7"):
+            write_reference(path, np.full((5, 5), 7, np.uint8))
+    if kind == "no coordinates":
+        with (
+            pytest.warns(rasterio.errors.NotGeoreferencedWarning),
+            pytest.raises(FrameError, match="needs a CRS"),
+        ):
+            write_reference(
+                path, np.zeros((5, 5), np.uint8), crs=None, transform=rasterio.Affine.identity()
+            )
+
+
+def test_a_time_that_is_none(runtime: Runtime, outbox: Outbox, tmp_path: Path) -> None:
+    path = write_frame(tmp_path / "f.tif", crop(200, 180, 700, 400), tags={"ACQUIRED": "soon"})
+    with pytest.raises(FrameError, match="'soon', no ISO 8601 time"):
+        runtime.fly(path, outbox)
+    assert outbox.waiting() == []
+
+
+def test_a_frame_too_large_for_a_product(runtime: Runtime, outbox: Outbox, tmp_path: Path) -> None:
+    path = tmp_path / "f.tif"
+    profile = {"driver": "GTiff", "count": 4, "dtype": "uint16", **UTM}
+    with rasterio.open(str(path), "w", width=70_000, height=16, SPARSE_OK=True, **profile) as out:
+        out.descriptions = ("blue", "green", "red", "nir")
+    with pytest.raises(FrameError, match="more than a product can hold"):
+        runtime.fly(path, outbox)
+
+
+def test_a_full_disk_leaves_the_frame_unprocessed(
+    runtime: Runtime, outbox: Outbox, wet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> bool:
+        raise OutputError("outbox.sqlite: the outbox cannot be used (database or disk is full)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Outbox, "record", full)
+        with pytest.raises(OutputError):
+            runtime.fly(wet, outbox)
+    assert runtime.fly(wet, outbox).product_id is not None
+
+
+SENSOR = bundle.load(BUNDLE, []).sensor
