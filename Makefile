@@ -24,7 +24,11 @@ RUNTIME := .venv/.stamp-$(if $(wildcard .venv/.stamp-dev),dev,base)
 # Python 3.9 is looked for before the long part of `make test`, not after it.
 CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight lint types pytest flight)
 
-.PHONY: help base install demo test lint types pytest flight flight-env find-flight soak lock clean again
+# Real imagery, which is never part of the project.
+DATA := $(or $(FLOODSAT_DATA),../shared/data)
+
+.PHONY: help base install demo test lint types pytest flight flight-env find-flight soak \
+	bench pictures figures lock clean again
 
 help: ## list these commands
 	@echo "FloodSat: make COMMAND"
@@ -73,6 +77,17 @@ find-flight:
 # Listed by help (##) once a test is marked soak.
 soak: .venv/.stamp-dev # the long counts: tests marked soak
 	@$(PYTHON) $(PYTEST) -m soak --timeout 0 tests $(wildcard hil_tests)
+
+bench: $(RUNTIME) ## what ten passes cost beside one, as a ratio in one run
+	@$(PYTHON) -m benchmarks.passes
+
+pictures: demo ## the pictures of the docs, from a fresh demo
+	@$(PYTHON) scripts/pictures.py
+
+figures: .venv/.stamp-dev ## the README's figures of the shipped bundle (needs the data folder)
+	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" --json docs/figures/dfc24-test.json
+	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/clouds" --json docs/figures/clouds-test.json
+	@$(PYTHON) scripts/readme_figures.py
 
 lock: ## write requirements/*.txt anew from the *.in files; UPGRADE=1 for the newest versions
 	@bash $(SCRIPT) lock

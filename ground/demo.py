@@ -88,12 +88,10 @@ def run(samples: Samples, out: Path) -> dict[str, Any]:
         The summary, as it stands in ``out/summary.json``.
 
     Raises:
-        ConfigError: ``out`` holds something that is no demo.
-        OutputError: it cannot be written.
+        OutputError: ``out`` holds something that is no demo, or cannot be written.
         StreamError: the frame gave no product, or none arrived whole.
     """
-    if out.is_dir() and any(out.iterdir()) and not (out / SUMMARY).is_file():
-        raise ConfigError(f"{out}: holds files that are no demo; choose an empty folder")
+    files.ours_to_replace(out, SUMMARY)
     clock = Clock()
     with files.replacing_folder(out) as folder:
         passage = _pass(samples, folder, clock)

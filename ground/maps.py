@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning
 
 from ground import palette
 from ground.palette import U8, Subject
@@ -29,6 +29,7 @@ from onboard.errors import OutputError, ProductError
 from onboard.files import replacing
 from onboard.georef import Georef
 from onboard.product import Product, dequantise
+from onboard.rasters import GDAL_ERRORS, check_written, unlocated_is_fine
 from onboard.reference_water import PERMANENT, PermanentWater
 
 F32 = npt.NDArray[np.float32]
@@ -192,7 +193,7 @@ def sheet_of(product: Product, reference: PermanentWater | None = None) -> Sheet
             sheet a flood map; without it the sheet shows water.
     """
     found = product.statistics
-    flood = reference is not None and reference.version == product.reference_version
+    flood = sheet_subject(product, reference) == "flood"
     mask = product.mask
     if reference is not None and flood:
         permanent = reference.on(product.georef) == PERMANENT
@@ -208,6 +209,24 @@ def sheet_of(product: Product, reference: PermanentWater | None = None) -> Sheet
         mean_epistemic=found.mean_epistemic,
         water_area_m2=found.flood_area_m2 if flood else found.water_area_m2,
     )
+
+
+def sheet_subject(product: Product, reference: PermanentWater | None) -> palette.Subject:
+    """What a product's sheet may speak of with the reference that is at hand."""
+    known = reference is not None and reference.version == product.reference_version
+    return "flood" if known else "water"
+
+
+def drawn_subject(path: Path) -> str | None:
+    """What the map at ``path`` speaks of; None where there is no readable map."""
+    if not path.is_file():
+        return None
+    try:
+        with unlocated_is_fine(), rasterio.open(path) as tif:
+            subject: str | None = tif.tags().get("FLOODSAT_SUBJECT")
+    except GDAL_ERRORS:
+        return None
+    return subject
 
 
 def _labels(product: Product, subject: palette.Subject) -> Labels:
@@ -325,7 +344,8 @@ def _cog(
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.Env(GDAL_PAM_ENABLED=False), rasterio.open(part, "w", **profile) as tif:
                 yield tif
-    except (RasterioError, OSError) as error:
+            check_written(part, path)
+    except GDAL_ERRORS as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(

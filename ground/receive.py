@@ -9,7 +9,8 @@ only whole, verified products come out. Nothing is written here.
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+import zlib
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ from onboard.link.packets import Packet
 from onboard.product import Product, unpack
 
 CHUNK = 1 << 16
+REMEMBERED = 4096
+"""Frames of a channel that are remembered, to tell a repeated stream from a gap."""
 MARKER_ERRORS = 6
 """Wrong bits allowed in a marker that stands where the next one is due."""
 
@@ -224,6 +227,7 @@ class PacketExtractor:
         self.report = report
         self._expected: int | None = None
         self._partial = b""
+        self._heard: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
 
     def add(self, frame: Frame) -> Iterator[bytes]:
         """Whole packets that this frame ends."""
@@ -247,9 +251,13 @@ class PacketExtractor:
         self._drop()
 
     def _count(self, frame: Frame) -> None:
+        """Count a gap as loss, unless the stream went back to a frame that was heard before."""
+        mark = (frame.channel_count, zlib.crc32(frame.data))
         if self._expected is not None and frame.channel_count != self._expected:
-            self.report.frames_lost += (frame.channel_count - self._expected) % FRAMES
             self._drop()
+            if mark not in self._heard:
+                self.report.frames_lost += (frame.channel_count - self._expected) % FRAMES
+        self._heard.append(mark)
         self._expected = (frame.channel_count + 1) % FRAMES
 
     def _go_on(self, data: bytes) -> Iterator[bytes]:

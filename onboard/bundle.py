@@ -20,7 +20,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -207,7 +207,21 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
             f"{path}: has bundle format {version}, this software knows up to {FORMAT}; "
             "update FloodSat"
         )
+    _check_names(path, manifest)
     return manifest
+
+
+def _check_names(path: Path, manifest: dict[str, Any]) -> None:
+    """Files of a bundle lie in its folder: a name that leads out of it is refused."""
+    entries = manifest.get("sets")
+    if not isinstance(entries, dict):
+        raise BundleError(f"{path / MANIFEST}: lists no sets; export the bundle again")
+    for entry in entries.values():
+        for name in entry["files"]:
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise BundleError(
+                    f"{path / MANIFEST}: names {name!r}, outside the bundle; export it again"
+                )
 
 
 def _read_checked(path: Path, name: str, digest: str) -> bytes:
@@ -247,8 +261,9 @@ def write(
 
     Raises:
         ConfigError: the key cannot be read.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or holds files that are no bundle.
     """
+    files.ours_to_replace(path, MANIFEST)
     key = signing.read_private(key_file)
     details = manifest.get("sets", {})
     entries = {

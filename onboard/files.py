@@ -30,6 +30,12 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written ({error.strerror or error}); free space or choose another place"
+    )
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success rename it over ``path``.
@@ -38,11 +44,12 @@ def replacing(path: Path) -> Iterator[Path]:
     kept, so that GDAL and others still recognise the format.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, the disk is full, or ``path`` is a folder, a
+            device or a pipe.
     """
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: is no regular file; name a file")
     make_folder(path.parent)
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file")
     handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=str(path.parent))
     os.close(handle)
     # mkstemp makes private files; a product is for others to read.
@@ -53,10 +60,13 @@ def replacing(path: Path) -> Iterator[Path]:
         with open(name, "rb") as written:
             os.fsync(written.fileno())
         os.replace(name, str(path))
-    except BaseException:
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise _unwritable(path, error) from error
+    finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
-        raise
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -70,27 +80,51 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def ours_to_replace(folder: Path, mark: str) -> None:
+    """Refuse to replace a folder that holds anything but an earlier result of ours.
+
+    Args:
+        folder: what would be replaced.
+        mark: a file that every such result holds.
+
+    Raises:
+        OutputError: it is a file, the current folder, or has files but not ``mark``.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; name a folder")
+    if folder.resolve() == Path.cwd() or folder.resolve() in Path.cwd().parents:
+        raise OutputError(f"{folder}: is the current folder; name another one")
+    if any(folder.iterdir()) and not (folder / mark).is_file():
+        raise OutputError(f"{folder}: holds other files; choose an empty or a new folder")
+
+
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``; on success put it in ``folder``'s place.
 
+    What ``folder`` held is gone then: see `ours_to_replace`.
+
     Raises:
-        OutputError: the parent cannot be written.
+        OutputError: the parent cannot be written, or the disk is full.
     """
+    folder = folder.resolve()
     make_folder(folder.parent)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; name a folder")
     part = Path(tempfile.mkdtemp(prefix=".part-", dir=str(folder.parent)))
     os.chmod(str(part), 0o755)
+    old = part.with_name(part.name + "-old")
     try:
         yield part
-        old = None
         if folder.exists():
-            old = part.with_name(part.name + "-old")
             os.replace(str(folder), str(old))
         os.replace(str(part), str(folder))
-        if old is not None:
-            shutil.rmtree(str(old))
-    except BaseException:
-        shutil.rmtree(str(part), ignore_errors=True)
-        raise
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            os.replace(str(old), str(folder))
+        if isinstance(error, OutputError):
+            raise
+        raise _unwritable(folder, error) from error
+    finally:
+        for rest in (part, old):
+            shutil.rmtree(str(rest), ignore_errors=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SIDE = 48
 SEED = 20190704
-TOLERANCE = {"tflite": 1e-4, "reference": 1e-6}
+TOLERANCE = {"tflite": 1e-5, "reference": 1e-6}
 """Largest difference allowed in any moment, by engine; CPUs round differently in float32, and
 the expected moments are stored in it."""
 SCALE = 1e-4

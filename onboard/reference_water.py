@@ -17,7 +17,7 @@ from rasterio.warp import Resampling, reproject
 from onboard.arrays import Array, Bytes, Flags
 from onboard.errors import FrameError
 from onboard.georef import Georef
-from onboard.scene import READ_ERRORS, unlocated_is_fine
+from onboard.rasters import GDAL_ERRORS, READ_ERRORS, unlocated_is_fine
 
 DRY, PERMANENT, UNKNOWN = 0, 1, 255
 VERSION_BYTES = 16
@@ -25,6 +25,11 @@ VERSION_BYTES = 16
 
 class PermanentWater:
     """A reference raster on disk.
+
+    Attributes:
+        path: the file.
+        version: the first 16 bytes of the file's SHA-256. No library words a coordinate system
+            the same way in every release, so the bytes are what both sides compare.
 
     Raises:
         FrameError: unreadable, without coordinates, or with values other than 0, 1 and 255.
@@ -40,12 +45,7 @@ class PermanentWater:
                 "0, 1 and 255 only"
             )
         self._raster = raster.astype(np.uint8)
-
-    @property
-    def version(self) -> bytes:
-        """The first 16 bytes of a SHA-256 over grid and samples."""
-        head = f"{self._crs.to_wkt()}|{tuple(self._transform)[:6]}|{self._raster.shape}"
-        return hashlib.sha256(head.encode() + self._raster.tobytes()).digest()[:VERSION_BYTES]
+        self.version = hashlib.sha256(path.read_bytes()).digest()[:VERSION_BYTES]
 
     def on(self, georef: Georef) -> Bytes:
         """The reference on a frame's grid, nearest neighbour.
@@ -54,6 +54,14 @@ class PermanentWater:
             uint8 ``(H, W)``: 0, 1, or 255 where it does not know.
         """
         out = np.full((georef.height, georef.width), UNKNOWN, np.uint8)
+        try:
+            self._warp(georef, out)
+        except GDAL_ERRORS:
+            # The frame's coordinates lead nowhere on Earth: the reference knows nothing there.
+            out[:] = UNKNOWN
+        return out
+
+    def _warp(self, georef: Georef, out: Bytes) -> None:
         reproject(
             self._raster,
             out,
@@ -65,7 +73,6 @@ class PermanentWater:
             dst_nodata=UNKNOWN,
             resampling=Resampling.nearest,
         )
-        return out
 
     def beyond(self, georef: Georef) -> Flags | None:
         """Where water would be flood: outside the reference.

@@ -33,6 +33,9 @@ from onboard.scene import Frame
 from onboard.segment import Segmenter
 from onboard.triage import Decision, Limits, Outcome, Sight, decide
 
+# The days of the link's time code (CDS) begin in 1958 and end in 2137.
+FIRST_YEAR, LAST_YEAR = 1958, 2136
+
 
 @dataclass(frozen=True)
 class Flown:
@@ -126,6 +129,7 @@ class Runtime:
         model_id = self.segmenter.bundle.model_id
         with Frame(path, self.segmenter.bundle.sensor) as frame:
             _check_size(frame)
+            acquired = acquisition_ms(frame)
             with clock.stage("hash"):
                 scene_id = frame.scene_id()
             if outbox.seen(scene_id, model_id):
@@ -134,7 +138,7 @@ class Runtime:
             packed, alert = b"", b""
             if found.decision.outcome is Outcome.PRODUCT:
                 with clock.stage("product"):
-                    packed, alert = self._pack(frame, scene_id, found)
+                    packed, alert = self._pack(frame, scene_id, found, acquired)
             value = found.decision.value
             with clock.stage("store"):
                 outbox.record(
@@ -179,19 +183,22 @@ class Runtime:
             entropy_of_wet=float(seen.entropy[wet].mean()) if wet.any() else 0.0,
         )
 
-    def _pack(self, frame: Frame, scene_id: bytes, found: Found) -> tuple[bytes, bytes]:
+    def _pack(
+        self, frame: Frame, scene_id: bytes, found: Found, acquired: int | None
+    ) -> tuple[bytes, bytes]:
         """The product and its alert, as bytes."""
-        product = self._product(frame, scene_id, found)
+        product = self._product(frame, scene_id, found, acquired)
         packed = pack(product)
         wet = product.mask == WATER
         if found.beyond is not None:
             wet &= found.beyond
         return packed, alerts.pack(alerts.alert_for(product, packed[-ID_BYTES:], wet))
 
-    def _product(self, frame: Frame, scene_id: bytes, found: Found) -> Product:
+    def _product(
+        self, frame: Frame, scene_id: bytes, found: Found, acquired: int | None
+    ) -> Product:
         bundle, seen = self.segmenter.bundle, found.seen
         observed = observed_pixels(seen.classes)
-        acquired = acquisition_ms(frame)
         reference = self.reference if found.beyond is not None else None
         return Product(
             scene_id=scene_id,
@@ -236,7 +243,7 @@ def acquisition_ms(frame: Frame) -> int | None:
     """When the frame was taken, UTC milliseconds since 1970, if its file says so.
 
     Raises:
-        FrameError: the tag is there but is no time.
+        FrameError: the tag is there but is no time, or none that a time code on the link holds.
     """
     text = frame.acquired
     if text is None:
@@ -249,4 +256,9 @@ def acquisition_ms(frame: Frame) -> int | None:
         ) from error
     if when.tzinfo is None:
         when = when.replace(tzinfo=timezone.utc)
+    if not FIRST_YEAR <= when.year <= LAST_YEAR:
+        raise FrameError(
+            f"{frame.path}: its tag ACQUIRED is {text!r}, outside {FIRST_YEAR}…{LAST_YEAR}; "
+            "mend or remove it"
+        )
     return round(when.timestamp() * 1000)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import os
-import warnings
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,28 +18,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import rasterio
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from onboard.arrays import Array
 from onboard.errors import FrameError
 from onboard.georef import IDENTITY, Georef
+from onboard.rasters import READ_ERRORS, unlocated_is_fine
 from onboard.sensor import Sensor
 
 INTEGER_TYPES = ("uint16", "int16")
 FLOAT_TYPES = ("float32",)
 STRIP_ROWS = 256
 MAX_PIXELS = 2**31
-# rasterio 1.3 raises its I/O error as an OSError of no common root.
-READ_ERRORS = (RasterioError, OSError)
-
-
-@contextlib.contextmanager
-def unlocated_is_fine() -> Iterator[None]:
-    """Open or make a raster without coordinates quietly; our own notes say so instead."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
 
 
 class Patch(NamedTuple):
@@ -264,11 +253,13 @@ def mirror(start: int, count: int, size: int) -> Array:
 
 
 def _open(path: Path) -> Any:
-    if not path.exists():
-        raise FrameError(f"{path}: no such file; check the path")
-    if path.is_dir():
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise FrameError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if stat.S_ISDIR(state.st_mode):
         raise FrameError(f"{path}: is a folder; name a GeoTIFF in it")
-    if os.path.getsize(str(path)) == 0:
+    if state.st_size == 0:
         raise FrameError(f"{path}: is empty; copy it again from its source")
     try:
         with unlocated_is_fine():

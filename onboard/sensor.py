@@ -41,3 +41,5 @@ class Sensor:
 
 VNIR4 = Sensor("vnir4", ("blue", "green", "red", "nir"))
 """Four visible and near-infrared bands of a HyperScout-2-like camera."""
+
+SENSORS = {sensor.name: sensor for sensor in (VNIR4,)}

@@ -47,6 +47,8 @@ def generate(folder: Path, name: str = "floodsat") -> list[Path]:
         ConfigError: one of the files exists; keys are never overwritten.
         OutputError: the folder cannot be written.
     """
+    if not name or Path(name).name != name:
+        raise ConfigError(f"--name {name!r}: is no plain file name; leave out folders")
     private_path, public_path = folder / f"{name}.key", folder / f"{name}.pub"
     for path in (private_path, public_path):
         if path.exists():

@@ -35,7 +35,8 @@ def command(out: Path, samples: Path) -> None:
 
 def lines(summary: dict[str, Any]) -> list[str]:
     """The summary for a terminal."""
-    link, scores = summary["link"], summary["accuracy"]
+    link, scores, area = summary["link"], summary["accuracy"], summary["flood_area_km2"]
+    flooded = "" if area is None else f" ({area:.0f} km²)"
     return [
         f"frame    {summary['raw_frame_bytes']:,} bytes raw",
         f"sent     {summary['sent_bytes']:,} bytes in {link['sendings']} copies: "
@@ -43,7 +44,7 @@ def lines(summary: dict[str, Any]) -> list[str]:
         f"link     {link['frames_lost']} of {link['frames_sent']} transfer frames lost, "
         f"{link['products_whole']} product whole and verified, {link['alerts']} alert",
         f"ground   flood {summary['flood_fraction_of_observed']:.1%} of what was observed"
-        f" ({summary['flood_area_km2']:.0f} km²), cloud {summary['cloud_fraction']:.1%}",
+        f"{flooded}, cloud {summary['cloud_fraction']:.1%}",
         f"sure     mean entropy {summary['mean_entropy']:.3f} nats of 0.693, "
         f"{summary['mean_epistemic']:.4f} of it epistemic",
         f"truth    water IoU {scores['iou']:.3f}, precision {scores['precision']:.3f}, "

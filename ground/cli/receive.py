@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -50,6 +50,11 @@ def command(stream: str, out: Path, reference: Path | None, json_file: Path | No
     if json_file is not None:
         write_text(json_file, text)
     _show(reception, files, permanent)
+    problems = [one.problem for one in files if one.problem]
+    for problem in problems:
+        click.echo(f"floodsat: {problem}", err=True)
+    if problems:
+        click.get_current_context().exit(2)
 
 
 def _chunks(stream: str) -> Iterator[bytes]:
@@ -65,23 +70,37 @@ def _chunks(stream: str) -> Iterator[bytes]:
         ) from error
 
 
-def _write(
-    data: bytes, product: Product, out: Path, reference: PermanentWater | None
-) -> list[Path]:
-    """Write a product's maps and then its bytes; nothing where the bytes are there already."""
-    from ground.maps import write_product
+class Written(NamedTuple):
+    """What was written of one product, and why its maps were not, if so."""
+
+    paths: list[Path]
+    problem: str = ""
+
+
+def _write(data: bytes, product: Product, out: Path, reference: PermanentWater | None) -> Written:
+    """Write a product's bytes, then its maps; nothing where all of it is there already.
+
+    One product whose maps cannot be drawn must not keep the others from the ground.
+    """
+    from ground import maps
+    from onboard.errors import FloodsatError
     from onboard.files import write_bytes
 
-    raw = out / f"{product.stem}.fsp"
-    if raw.is_file() and raw.read_bytes() == data:
-        return []
-    maps = write_product(product, out, product.stem, reference)
-    # Last, as the sign that all of it is there.
-    write_bytes(raw, data)
-    return [raw, *maps]
+    raw, paths = out / f"{product.stem}.fsp", []
+    subject = maps.sheet_subject(product, reference)
+    if not raw.is_file() or raw.read_bytes() != data:
+        write_bytes(raw, data)
+        paths.append(raw)
+    elif maps.drawn_subject(out / f"{product.stem}.tif") == subject:
+        return Written([])
+    try:
+        drawn = maps.write_product(product, out, product.stem, reference)
+    except FloodsatError as error:
+        return Written(paths, f"{raw}: kept, but its maps cannot be drawn: {error}")
+    return Written([*paths, *drawn])
 
 
-def _to_json(reception: Reception, files: list[list[Path]]) -> dict[str, Any]:
+def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
     import dataclasses
 
     products = [
@@ -91,7 +110,8 @@ def _to_json(reception: Reception, files: list[list[Path]]) -> dict[str, Any]:
             "bytes": len(data),
             "acquired_ms": product.acquired_ms,
             "statistics": dataclasses.asdict(product.statistics),
-            "written": [path.name for path in written],
+            "written": [path.name for path in written.paths],
+            "problem": written.problem,
         }
         for (data, product), written in zip(reception.products, files, strict=True)
     ]
@@ -107,7 +127,7 @@ def _to_json(reception: Reception, files: list[list[Path]]) -> dict[str, Any]:
     }
 
 
-def _show(reception: Reception, files: list[list[Path]], reference: PermanentWater | None) -> None:
+def _show(reception: Reception, files: list[Written], reference: PermanentWater | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -115,7 +135,7 @@ def _show(reception: Reception, files: list[list[Path]], reference: PermanentWat
     table = Table("product", "subject", "bytes", "pixels", "files", box=None)
     for (data, product), written in zip(reception.products, files, strict=True):
         pixels = f"{product.georef.width}×{product.georef.height}"
-        there = str(len(written)) if written else "already there"
+        there = str(len(written.paths)) if written.paths or written.problem else "already there"
         table.add_row(product.stem, product.subject, str(len(data)), pixels, there)
     console.print(table)
     for line in _lines(reception, reference):

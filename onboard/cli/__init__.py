@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import signal
 import sys
 from typing import Any
 
@@ -92,6 +93,8 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: run, and end with 2 and one line for bad input."""
+    # A polite kill unwinds like Ctrl-C does, so that nothing half-written is left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(run(arguments))
 
 

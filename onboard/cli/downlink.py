@@ -35,10 +35,15 @@ def command(
     outbox: Path, out: Path, budget: int, sendings: int, pad: bool, json_file: Path | None
 ) -> None:
     """Send what waits in OUTBOX: alerts first, then products by value."""
-    from onboard.files import write_bytes, write_text
+    from onboard.errors import OutputError
+    from onboard.files import make_folder, write_bytes, write_text
     from onboard.link.downlink import fill
     from onboard.outbox import Outbox
 
+    if out.exists():
+        raise OutputError(f"{out}: exists, and a pass is never overwritten; name a new file")
+    if json_file is not None:
+        make_folder(json_file.parent)
     with Outbox(outbox, create=False) as box:
         downlink = fill(box, budget, sendings, pad=pad)
         write_bytes(out, downlink.stream)

@@ -48,6 +48,8 @@ def command(
     from onboard.errors import FrameError
     from onboard.outbox import Outbox
 
+    if json_file is not None:
+        files.make_folder(json_file.parent)
     runtime = make_runtime(slots, engine, passes, seed, list(trust) or None, reference)
     files.make_folder(outbox.parent)
     rows: list[dict[str, Any]] = []
@@ -99,7 +101,9 @@ def to_json(flown: Flown) -> dict[str, Any]:
     return {
         "scene": str(flown.scene),
         "outcome": decision.outcome.value if decision else "seen before",
-        "reason": decision.reason if decision else "processed before with this model",
+        "reason": decision.reason
+        if decision
+        else "the same samples were processed before with this model",
         "value": decision.value if decision else None,
         "product_id": flown.product_id.hex() if flown.product_id else None,
         "sample_bytes": flown.sample_bytes,

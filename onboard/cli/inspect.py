@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def command(path: Path, trust: tuple[Path, ...], json_file: Path | None) -> None
     """Verify PATH, a bundle's folder or a product's file (.fsp), and show what it holds."""
     from onboard.files import write_text
 
-    found = _bundle(path, list(trust) or None) if path.is_dir() else _product(path)
+    folder = os.path.isdir(path)  # unlike Path.is_dir, false where one may not look
+    found = _bundle(path, list(trust) or None) if folder else _product(path)
     text = json.dumps(found, indent=1)
     click.echo(text)
     if json_file is not None:
@@ -49,7 +51,9 @@ def _product(path: Path) -> dict[str, Any]:
             raise ProductError(f"{path}: is larger than any product; give a .fsp file")
         data = path.read_bytes()
     except OSError as error:
-        raise ProductError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ProductError(
+            f"{path}: cannot be read ({error.strerror}); name a bundle's folder or a .fsp file"
+        ) from error
     try:
         product = unpack(data)
     except ProductError as error:

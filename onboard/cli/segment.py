@@ -35,6 +35,8 @@ def command(
 ) -> None:
     """Segment frames with BUNDLE into OUT/<scene>.tif.
 
+    The first frame that cannot be read ends the run; those before it are done.
+
     Bands, float32: class (0 land, 1 water, 2 cloud, 255 nodata), p_water, p_cloud, and entropy =
     aleatoric + epistemic in nats; NaN where there is no data.
     """
@@ -44,14 +46,14 @@ def command(
 
     loaded = bundles.load(bundle, [engine], list(trust) or None)
     segmenter = Segmenter(loaded, engines.load(engine, loaded), passes or loaded.passes, seed)
-    check_names(scenes)
+    check_names(scenes, out)
     files.make_folder(out)
     for scene in scenes:
         write_maps(segmenter, scene, out / f"{scene.stem}.tif")
 
 
-def check_names(scenes: tuple[Path, ...]) -> None:
-    """Refuse two scenes whose maps would have one name."""
+def check_names(scenes: tuple[Path, ...], out: Path) -> None:
+    """Refuse maps that would overwrite each other or the scene they come from."""
     from onboard.errors import FrameError
 
     seen: dict[str, Path] = {}
@@ -60,6 +62,10 @@ def check_names(scenes: tuple[Path, ...]) -> None:
             raise FrameError(
                 f"{scene}: has the name of {seen[scene.stem]}, one would overwrite the other; "
                 "segment them into two folders"
+            )
+        if (out / f"{scene.stem}.tif").resolve() == scene.resolve():
+            raise FrameError(
+                f"{scene}: its maps would overwrite it; choose another folder with --out"
             )
         seen[scene.stem] = scene
 
@@ -70,12 +76,13 @@ def write_maps(segmenter: Segmenter, scene: Path, target: Path) -> None:
     from rich.progress import Progress
 
     from onboard.files import replacing
-    from onboard.scene import Frame, unlocated_is_fine
+    from onboard.rasters import check_written, unlocated_is_fine, writing
+    from onboard.scene import Frame
 
     with Frame(scene, segmenter.bundle.sensor) as frame, replacing(target) as part:
-        with unlocated_is_fine():
+        with unlocated_is_fine(), writing(target):
             maps = rasterio.open(str(part), "w", **profile(frame))
-        with maps, Progress() as bar:
+        with writing(target), maps, Progress() as bar:
             task = bar.add_task(scene.name, total=len(segmenter.tiling(frame)))
             write_tiles(segmenter, frame, maps, lambda: bar.advance(task))
             maps.update_tags(
@@ -84,6 +91,7 @@ def write_maps(segmenter: Segmenter, scene: Path, target: Path) -> None:
                 PASSES=segmenter.passes,
                 SEED=segmenter.seed,
             )
+        check_written(part, target)
         for note in frame.notes:
             click.echo(f"note: {scene}: {note}", err=True)
     click.echo(f"{target}: written")

@@ -45,6 +45,16 @@ def find_runtime() -> tuple[Any, str]:
     )
 
 
+def _threads() -> int:
+    """How many threads to use: ``FLOODSAT_THREADS``, else all cores."""
+    text = os.environ.get("FLOODSAT_THREADS", "")
+    if not text:
+        return os.cpu_count() or 1
+    if not text.isdigit() or int(text) < 1:
+        raise EngineError(f"FLOODSAT_THREADS is {text!r}; give a whole number from 1 up")
+    return int(text)
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the runtime's greetings, which it writes past Python, off the terminal."""
@@ -65,13 +75,14 @@ class TFLiteEngine:
 
     def __init__(self, bundle: Bundle) -> None:
         interpreter, self._version = find_runtime()
-        threads = int(os.environ.get("FLOODSAT_THREADS", "0")) or os.cpu_count() or 1
+        threads = _threads()
         self._runners: dict[int, Any] = {}
         self._keep: list[Any] = []
         for chunk, content in bundle.tflite_models().items():
             try:
                 with _quiet():
                     model = interpreter(model_content=content, num_threads=threads)
+                    model.allocate_tensors()
                     runner = model.get_signature_runner()
             except ValueError as error:
                 raise BundleError(

@@ -162,13 +162,19 @@ def _place(grid: Georef, wet: Flags) -> tuple[float, float] | None:
         return None
     from rasterio.warp import transform
 
+    from onboard.rasters import GDAL_ERRORS
+
     row, column = (grid.height / 2, grid.width / 2)
     if wet.any():
         row = _middle(wet.sum(axis=1))
         column = _middle(wet.sum(axis=0))
     a, b, c, d, e, f = grid.transform
     x, y = a * column + b * row + c, d * column + e * row + f
-    longitudes, latitudes = transform(grid.crs, "EPSG:4326", [x], [y])
+    try:
+        longitudes, latitudes = transform(grid.crs, "EPSG:4326", [x], [y])
+    except GDAL_ERRORS:
+        # Coordinates of a system that is tied to no place on Earth.
+        return None
     latitude, longitude = float(latitudes[0]), float(longitudes[0])
     inside = abs(latitude) <= 90 and abs(longitude) <= 180
     return (latitude, longitude) if inside else None

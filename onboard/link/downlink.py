@@ -24,6 +24,7 @@ from onboard.product import ID_BYTES
 
 DEFAULT_SENDINGS = 2
 MAX_SENDINGS = 16
+MAX_BUDGET = 2**30
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def fill(
     cadu = frames.cadu_length(frame_length)
     if budget < cadu:
         raise ConfigError(f"--budget {budget}: one frame has {cadu} bytes; give at least that")
+    if budget > MAX_BUDGET:
+        raise ConfigError(f"--budget {budget}: a pass is made in memory; give at most {MAX_BUDGET}")
     if not 1 <= sendings <= MAX_SENDINGS:
         raise ConfigError(f"--sendings {sendings}: choose 1 to {MAX_SENDINGS}")
     now = clock_ms() if now_ms is None else now_ms

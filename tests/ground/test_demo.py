@@ -15,7 +15,7 @@ from rio_cogeo.cogeo import cog_validate
 from ground import demo, palette
 from ground.cli.demo import lines
 from onboard.cli import run
-from onboard.errors import ConfigError, OutputError
+from onboard.errors import OutputError
 from onboard.product import unpack
 from tests.samples import FRAME, SAMPLES
 
@@ -103,7 +103,7 @@ def test_a_second_run_gives_the_same_product(made: tuple[Path, dict[str, Any]]) 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="holds files that are no demo"):
+    with pytest.raises(OutputError, match="holds other files"):
         demo.run(demo.Samples.under(SAMPLES), tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -12,7 +12,7 @@ import ground.maps
 from ground.channel import impair
 from ground.cli.receive import command
 from ground.receive import receive
-from onboard.errors import OutputError, StreamError
+from onboard.errors import OutputError, ProductError, StreamError
 from onboard.link import alerts, cfdp, frames, packets
 from onboard.link.apid import VC_DATA, Apid
 from onboard.link.counters import Counters
@@ -360,7 +360,11 @@ def written(monkeypatch):
         calls.append(stem)
         return [path]
 
+    def drawn_subject(path):
+        return "water" if path.is_file() else None
+
     monkeypatch.setattr(ground.maps, "write_product", write_product)
+    monkeypatch.setattr(ground.maps, "drawn_subject", drawn_subject)
     return calls
 
 
@@ -395,6 +399,44 @@ def test_command_is_idempotent(tmp_path, stream, sent, written):
     assert "already there" in result.output
     assert len(written) == 3
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.fsp")} == before
+
+
+def test_a_reference_that_comes_later_draws_the_map_again(tmp_path, stream, written, monkeypatch):
+    out = tmp_path / "out"
+    run("-", "--out", out, input=io.BytesIO(stream))
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.fsp")}
+    monkeypatch.setattr(ground.maps, "sheet_subject", lambda product, reference: "flood")
+    run("-", "--out", out, input=io.BytesIO(stream))
+    assert len(written) == 6
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.fsp")} == before
+
+
+def test_a_product_that_cannot_be_drawn_keeps_no_other_back(
+    tmp_path, stream, sent, written, monkeypatch
+):
+    draw = ground.maps.write_product
+
+    def refuse_first(product, folder, stem, reference):
+        if stem == sent[0][-16:].hex()[:12]:
+            raise ProductError("the CRS EPSG:999999 is unknown")
+        return draw(product, folder, stem, reference)
+
+    monkeypatch.setattr(ground.maps, "write_product", refuse_first)
+    out = tmp_path / "out"
+    result = run("-", "--out", out, input=io.BytesIO(stream))
+    assert result.exit_code == 2
+    assert "kept, but its maps cannot be drawn: the CRS EPSG:999999" in result.output
+    assert len(list(out.glob("*.fsp"))) == 3
+    assert len(written) == 2
+    products = json.loads((out / "reception.json").read_text())["products"]
+    assert [bool(one["problem"]) for one in products].count(True) == 1
+
+
+def test_a_stream_that_is_repeated_has_lost_nothing(stream):
+    once, twice = receive(stream).report, receive(stream + stream).report
+    assert (once.frames_lost, twice.frames_lost) == (0, 0)
+    assert twice.frames == 2 * once.frames
+    assert twice.files == once.files
 
 
 def test_command_writes_a_damaged_product_again(tmp_path, stream, sent, written):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 import rasterio
 
+from onboard import golden
 from onboard.cli import run
+from onboard.errors import EngineError
 from tests.onboard.test_scene import BARE
-from tests.samples import BANDS, BUNDLE, FRAME, SAMPLES, crop, write_frame
+from tests.samples import BANDS, BUNDLE, FRAME, ROOT, SAMPLES, crop, write_frame
 
 MAPS = ("class", "p_water", "p_cloud", "entropy", "aleatoric", "epistemic")
 
@@ -213,14 +217,95 @@ def test_an_output_that_is_a_folder(frame: Path, slots: Path, tmp_path: Path, ca
     outbox = tmp_path / "o.sqlite"
     assert run(["fly", str(frame), "--slots", str(slots), "--outbox", str(outbox)]) == 0
     capfd.readouterr()
-    arguments = ["downlink", outbox, "--out", tmp_path, "--budget", "50000"]
-    refused(capfd, arguments, "is a folder; name a file")
+    (tmp_path / "taken").mkdir()
+    report = ["--json", tmp_path / "taken"]
+    refused(capfd, ["fly", frame, "--slots", slots, "--outbox", outbox, *report], "name a file")
+    assert list((tmp_path / "taken").iterdir()) == []
+
+
+def test_a_pass_is_never_overwritten(frame: Path, slots: Path, tmp_path: Path, capfd: Any) -> None:
+    outbox, stream = tmp_path / "o.sqlite", tmp_path / "s.bin"
+    assert run(["fly", str(frame), "--slots", str(slots), "--outbox", str(outbox)]) == 0
+    arguments = ["downlink", outbox, "--budget", "60000", "--out"]
+    assert run([str(a) for a in [*arguments, stream]]) == 0
+    before, queue = stream.read_bytes(), outbox.read_bytes()
+    capfd.readouterr()
+    refused(capfd, [*arguments, stream], "never overwritten")
+    refused(capfd, [*arguments, outbox], "never overwritten")
+    assert (stream.read_bytes(), outbox.read_bytes()) == (before, queue)
+    # What went down is not owed any more: the next pass carries housekeeping alone.
+    assert run([str(a) for a in [*arguments, tmp_path / "t.bin"]]) == 0
+    assert (tmp_path / "t.bin").stat().st_size == 1119 < len(before)
+
+
+FULL = """
+import resource, signal, sys
+from onboard.cli import run
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "limit"),
+    [
+        ("segment", 2_000),
+        ("segment", 20_000),
+        ("flash", 2_000),
+        ("flash", 20_000),
+        ("downlink", 200_000),
+    ],
+)
+def test_a_full_disk(
+    frame: Path, slots: Path, tmp_path: Path, capfd: Any, command: str, limit: int
+) -> None:
+    """Files may not grow beyond a limit: GDAL and everyone else see a failed write."""
+    outbox, out = tmp_path / "o.sqlite", tmp_path / "out"
+    assert run(["fly", str(frame), "--slots", str(slots), "--outbox", str(outbox)]) == 0
+    out.mkdir()
+    arguments = {
+        "segment": ["segment", BUNDLE, frame, "--out", out],
+        "flash": ["flash", BUNDLE, "--slots", out / "slots"],
+        "downlink": ["downlink", outbox, "--out", out / "s.bin", "--budget", "900000", "--pad"],
+    }
+    found = subprocess.run(
+        [sys.executable, "-c", FULL, str(limit), *map(str, arguments[command])],
+        cwd=str(ROOT),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [x for x in found.stderr.splitlines() if x.startswith("floodsat: ")]
+    assert found.returncode == 2, found.stderr
+    assert len(lines) == 1
+    assert "cannot be written" in lines[0]
+    assert "Traceback" not in found.stderr
+    assert leftovers(out) == []
+
+
+def test_fly_proves_the_model_first(
+    frame: Path, slots: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: Any) -> float:
+        raise EngineError("slots/a: the golden tile differs")
+
+    monkeypatch.setattr(golden, "check", wrong)
+    capfd.readouterr()
+    arguments = ["fly", frame, "--slots", slots, "--outbox", tmp_path / "o.sqlite"]
+    refused(capfd, arguments, "golden tile differs")
 
 
 def test_two_scenes_of_one_name(frame: Path, tmp_path: Path, capfd: Any) -> None:
     (tmp_path / "b").mkdir()
     other = Path(shutil.copy(str(frame), str(tmp_path / "b" / "f.tif")))
     refused(capfd, ["segment", BUNDLE, frame, other, "--out", tmp_path / "o"], "overwrite")
+
+
+def test_maps_never_overwrite_their_scene(frame: Path, capfd: Any) -> None:
+    before = frame.read_bytes()
+    refused(capfd, ["segment", BUNDLE, frame, "--out", frame.parent], "overwrite it", "--out")
+    assert frame.read_bytes() == before
 
 
 def test_no_bundle_is_flashed(frame: Path, tmp_path: Path, capfd: Any) -> None:
@@ -238,6 +323,13 @@ def test_inspect_of_something_else(tmp_path: Path, capfd: Any, what: str) -> Non
     if what == "folder":
         path.mkdir()
     refused(capfd, ["inspect", path], str(path))
+
+
+def test_threads_that_are_no_number(
+    frame: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOODSAT_THREADS", "abc")
+    refused(capfd, ["segment", BUNDLE, frame, "--out", tmp_path / "o"], "FLOODSAT_THREADS")
 
 
 def test_usage_errors_end_with_two(capfd: Any) -> None:

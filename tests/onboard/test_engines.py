@@ -182,6 +182,58 @@ def test_nodata_stays_nodata(shipped: bundle.Bundle, tflite: Any) -> None:
         np.testing.assert_array_equal(np.isnan(array), ~valid)
 
 
+def test_every_pass_of_a_segmenter_has_masks_of_its_own(
+    shipped: bundle.Bundle, tflite: Any
+) -> None:
+    segmenter = Segmenter(shipped, tflite, 10, 0)
+    drawn = segmenter.masks_for(b"s" * 32)
+    table = np.concatenate([drawn[s.name] for s in shipped.network.sites], axis=1)
+    assert len(np.unique(table, axis=0)) == 10
+    frame = ArrayFrame(crop(90, 90).transpose(1, 2, 0).astype(np.float32) * np.float32(1e-4))
+    assert segmenter.whole(frame).maps.epistemic.max() > 1e-4
+
+
+def test_classes_follow_the_bundles_thresholds(shipped: bundle.Bundle, tflite: Any) -> None:
+    frame = ArrayFrame(crop(400, 400).transpose(1, 2, 0).astype(np.float32) * np.float32(1e-4))
+    found = Segmenter(shipped, tflite, 2, 0).whole(frame)
+    cloud = found.maps.p_cloud >= shipped.balanced.cloud
+    water = ~cloud & (found.maps.p_water >= shipped.balanced.water)
+    np.testing.assert_array_equal(found.classes == 2, cloud)
+    np.testing.assert_array_equal(found.classes == 1, water)
+    for p, threshold in (
+        (found.maps.p_cloud, shipped.balanced.cloud),
+        (found.maps.p_water, shipped.balanced.water),
+    ):
+        # Pixels on both sides and near: another threshold would have been noticed.
+        assert ((p >= threshold) & (p < threshold + 0.05)).any()
+        assert ((p < threshold) & (p >= threshold - 0.05)).any()
+
+
+@pytest.mark.parametrize("fill", [-9999.0, np.nan])
+def test_what_fills_nodata_never_reaches_the_network(shipped: bundle.Bundle, fill: float) -> None:
+    image = crop(50, 70).transpose(1, 2, 0).astype(np.float32) * np.float32(1e-4)
+    valid = np.ones(image.shape[:2], bool)
+    valid[20:30, 20:60] = False
+    filled = np.where(valid[..., None], image, np.float32(fill))
+    found = shipped.normalisation.apply(filled, valid)
+    np.testing.assert_array_equal(found[~valid], 0)
+    np.testing.assert_array_equal(found[valid], shipped.normalisation.apply(image, valid)[valid])
+
+
+def test_a_result_outlives_the_next_call(shipped: bundle.Bundle, tflite: Any) -> None:
+    drawn = masks.draw(shipped.network, 3, shipped.model_id, b"s" * 32, range(10))
+    first = tflite.run(tile_of(shipped, crop(300, 300), tflite.tile_size), drawn)
+    kept = [array.copy() for array in first]
+    tflite.run(tile_of(shipped, crop(300, 300, 600, 500), tflite.tile_size), drawn)
+    for before, after in zip(kept, first):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_the_golden_tolerance_is_tight() -> None:
+    assert golden.TOLERANCE["tflite"] <= 1e-5
+    assert golden.TOLERANCE["reference"] <= 1e-6
+
+
 def test_the_seed_fixes_a_map(shipped: bundle.Bundle, tflite: Any) -> None:
     frame = ArrayFrame(crop(60, 70).transpose(1, 2, 0).astype(np.float32) * np.float32(1e-4))
     first, again, other = (

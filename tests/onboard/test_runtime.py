@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from rasterio.warp import transform
 
 from onboard import bundle, engines
 from onboard.errors import FrameError, OutputError
@@ -15,7 +17,7 @@ from onboard.link import alerts
 from onboard.outbox import Kind, Outbox
 from onboard.product import dequantise, unpack
 from onboard.reference_water import PermanentWater
-from onboard.runtime import Runtime
+from onboard.runtime import Runtime, acquisition_ms
 from onboard.scene import Frame
 from onboard.segment import Segmenter
 from onboard.triage import Outcome
@@ -127,7 +129,25 @@ def test_the_committed_frame_and_its_reference(runtime: Runtime, outbox: Outbox)
     assert beyond is not None
     assert statistics.flood == ((found.mask == 1) & beyond).sum()
     assert 0 < statistics.flood < statistics.water
-    assert alerts.unpack(alert).area_m2 == pytest.approx(statistics.flood_area_m2, abs=100)
+    told = alerts.unpack(alert)
+    assert told.area_m2 == pytest.approx(statistics.flood_area_m2, abs=100)
+    rows, columns = np.nonzero((found.mask == 1) & beyond)
+    a, _, c, _, e, f = found.georef.transform
+    x, y = a * (columns.mean() + 0.5) + c, e * (rows.mean() + 0.5) + f
+    longitude, latitude = transform(found.georef.crs, "EPSG:4326", [x], [y])
+    assert told.place == pytest.approx((latitude[0], longitude[0]), abs=1e-5)
+
+
+def test_the_decision_is_taken_at_the_sensitive_point(
+    runtime: Runtime, outbox: Outbox, wet: Path
+) -> None:
+    loaded = runtime.segmenter.bundle
+    thresholds = {**loaded.manifest["thresholds"], "sensitive": {"water": 0.0, "cloud": 0.5}}
+    eager = dataclasses.replace(loaded, manifest={**loaded.manifest, "thresholds": thresholds})
+    segmenter = dataclasses.replace(runtime.segmenter, bundle=eager)
+    flown = dataclasses.replace(runtime, segmenter=segmenter).fly(wet, outbox)
+    assert flown.decision is not None
+    assert flown.decision.reason.startswith("100.00%")
 
 
 def test_permanent_water_alone_is_no_flood(
@@ -193,10 +213,46 @@ def test_a_time_that_is_none(runtime: Runtime, outbox: Outbox, tmp_path: Path) -
     assert outbox.waiting() == []
 
 
-def test_a_frame_too_large_for_a_product(runtime: Runtime, outbox: Outbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("year", ["1900", "0001", "2200"])
+def test_a_time_that_no_time_code_holds(
+    runtime: Runtime, outbox: Outbox, tmp_path: Path, year: str
+) -> None:
+    tags = {"ACQUIRED": f"{year}-01-01T00:00:00Z"}
+    path = write_frame(tmp_path / "f.tif", crop(200, 180, 700, 400), tags=tags)
+    with pytest.raises(FrameError, match="outside 1958…2136"):
+        runtime.fly(path, outbox)
+
+
+def test_a_time_without_a_zone_is_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_frame(tmp_path / "f.tif", crop(9, 9), tags={"ACQUIRED": "2026-07-14T10:21:33"})
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        with Frame(path, SENSOR) as frame:
+            assert acquisition_ms(frame) == 1_784_024_493_000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_coordinates_that_lead_nowhere(runtime: Runtime, outbox: Outbox, tmp_path: Path) -> None:
+    local = 'LOCAL_CS["hall",UNIT["metre",1]]'
+    path = write_frame(tmp_path / "f.tif", crop(200, 180, 700, 400), crs=local)
+    reference = write_reference(tmp_path / "r.tif", np.zeros((200, 180), np.uint8))
+    flown = dataclasses.replace(runtime, reference=reference).fly(path, outbox)
+    assert flown.product_id is not None
+    alert, product = (item.data for item in outbox.waiting())
+    assert alerts.unpack(alert).place is None
+    assert unpack(product).subject == "water"
+
+
+@pytest.mark.parametrize(("width", "height"), [(70_000, 16), (40_000, 40_000)])
+def test_a_frame_too_large_for_a_product(
+    runtime: Runtime, outbox: Outbox, tmp_path: Path, width: int, height: int
+) -> None:
     path = tmp_path / "f.tif"
-    profile = {"driver": "GTiff", "count": 4, "dtype": "uint16", **UTM}
-    with rasterio.open(str(path), "w", width=70_000, height=16, SPARSE_OK=True, **profile) as out:
+    profile = {"driver": "GTiff", "count": 4, "dtype": "uint16", "width": width, "height": height}
+    with rasterio.open(str(path), "w", SPARSE_OK=True, BIGTIFF="YES", **profile, **UTM) as out:
         out.descriptions = ("blue", "green", "red", "nir")
     with pytest.raises(FrameError, match="more than a product can hold"):
         runtime.fly(path, outbox)

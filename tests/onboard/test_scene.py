@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,38 @@ def test_band_order_in_the_file_does_not_change_the_scene_id(tmp_path: Path) -> 
         with Frame(path, VNIR4) as frame:
             ids.append(frame.scene_id())
     assert ids[0] == ids[1]
+
+
+def test_the_scene_id_is_what_its_docstring_says(tmp_path: Path) -> None:
+    samples = crop(300, 21)
+    with Frame(write_frame(tmp_path / "f.tif", samples), VNIR4) as frame:
+        found = frame.scene_id()
+    head = np.array([21, 300, 4], "<u4").tobytes() + b"uint16"
+    body = np.ascontiguousarray(samples.transpose(1, 2, 0), "<u2").tobytes()
+    assert found == hashlib.sha256(head + body).digest()
+    image = samples.transpose(1, 2, 0).astype(np.float32)
+    head = np.array([21, 300, 4], "<u4").tobytes() + b"float32"
+    assert ArrayFrame(image).scene_id() == hashlib.sha256(head + image.tobytes()).digest()
+
+
+def test_band_names_may_be_written_large(tmp_path: Path) -> None:
+    path = write_frame(tmp_path / "f.tif", crop(9, 9), bands=("Blue", "GREEN ", "Red", "NIR"))
+    with Frame(path, VNIR4) as frame:
+        assert frame.notes == []
+
+
+def test_a_crs_without_a_code_is_kept_in_words(tmp_path: Path) -> None:
+    own = "+proj=laea +lat_0=10 +lon_0=20 +datum=WGS84 +units=m"
+    with Frame(write_frame(tmp_path / "f.tif", crop(9, 9), crs=own), VNIR4) as frame:
+        assert not frame.georef.crs.startswith("EPSG")
+        assert rasterio.crs.CRS.from_wkt(frame.georef.crs) == rasterio.crs.CRS.from_string(own)
+
+
+def test_nodata_reads_as_zero_whatever_fills_it(tmp_path: Path) -> None:
+    samples = crop(9, 9).astype(np.float32) * 1e-4
+    samples[:, 2, 3] = -9999
+    with Frame(write_frame(tmp_path / "f.tif", samples, nodata=-9999), VNIR4) as frame:
+        assert (frame.read(0, 0, 9, 9).reflectance[2, 3] == 0).all()
 
 
 def test_one_changed_sample_changes_the_scene_id(tmp_path: Path) -> None:

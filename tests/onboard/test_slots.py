@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onboard import bundle, slots
+from onboard import bundle, golden, slots
 from onboard.errors import BundleError, EngineError
 from tests.onboard.test_bundle import resign
 from tests.samples import BUNDLE
@@ -53,6 +53,28 @@ def test_nothing_installed(tmp_path: Path) -> None:
     slots.install(BUNDLE, tmp_path, "tflite", None)
     with pytest.raises(BundleError, match="no earlier bundle"):
         slots.rollback(tmp_path, "tflite", None)
+
+
+def test_a_damaged_slot_is_not_rolled_back_to(tmp_path: Path) -> None:
+    for _ in range(2):
+        slots.install(BUNDLE, tmp_path, "tflite", None)
+    model = tmp_path / "a" / "tflite" / "k1.tflite"
+    model.write_bytes(model.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(BundleError, match="damaged"):
+        slots.rollback(tmp_path, "tflite", None)
+    assert slots.active(tmp_path) == "b"
+
+
+def test_the_golden_tile_runs_on_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tested = []
+
+    def check(loaded: bundle.Bundle, *_: object) -> float:
+        tested.append(loaded.path)
+        return 0.0
+
+    monkeypatch.setattr(golden, "check", check)
+    slots.install(BUNDLE, tmp_path, "tflite", None)
+    assert [path.parent for path in tested] == [tmp_path]
 
 
 @pytest.mark.parametrize("text", ["c\n", "", "ab"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from onboard.errors import ConfigError
-from onboard.files import make_folder, replacing_folder
+from onboard.files import make_folder, ours_to_replace, replacing_folder
 
 if TYPE_CHECKING:
     from training.synth.frame import Recipe, SyntheticFrame
@@ -109,16 +109,12 @@ def _write_frames(out: Path, recipes: list[Recipe]) -> None:
 def _write_chip_folder(out: Path, recipes: list[Recipe], gsd: float) -> None:
     from training.synth.chipset import write_chips
 
-    if out.exists() and not (out / "dataset.toml").exists() and any(_entries(out)):
-        raise ConfigError(f"{out}: is not empty and no chip folder; choose another folder")
+    ours_to_replace(out, "dataset.toml")
+    description = out / "dataset.toml"
+    if description.exists() and "generated = true" not in description.read_text("utf-8"):
+        raise ConfigError(f"{out}: holds chips that were not generated; choose another folder")
     with replacing_folder(out) as part:
         write_chips(part, _progress(recipes), gsd)
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: is a file; choose a folder")
-    return folder.iterdir()
 
 
 def _progress(recipes: list[Recipe]) -> Iterator[SyntheticFrame]:

@@ -1,0 +1,63 @@
+"""Opening and writing rasters so that GDAL's ways of failing become ours.
+
+GDAL writes lazily: a full disk shows when a file is closed, and then only on standard error. What
+was written is therefore read back before it is renamed into place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from onboard.errors import FloodsatError, OutputError
+
+# rasterio 1.3 raises its I/O error as an OSError of no common root.
+READ_ERRORS = (RasterioError, OSError)
+GDAL_ERRORS = (*READ_ERRORS, CPLE_BaseError)
+
+
+@contextlib.contextmanager
+def unlocated_is_fine() -> Iterator[None]:
+    """Open or make a raster without coordinates quietly; our own notes say so instead."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn GDAL's errors into one that names ``target``."""
+    try:
+        yield
+    except GDAL_ERRORS as error:
+        if isinstance(error, FloodsatError):
+            raise
+        raise _failed(target) from error
+
+
+def check_written(part: Path, target: Path) -> None:
+    """Read a raster back, block by block.
+
+    Args:
+        part: the file to read, not yet in its place.
+        target: the name for the error.
+
+    Raises:
+        OutputError: it is not whole.
+    """
+    try:
+        with unlocated_is_fine(), rasterio.open(str(part)) as raster:
+            for _, window in raster.block_windows(1):
+                raster.read(window=window)
+    except GDAL_ERRORS as error:
+        raise _failed(target) from error
+
+
+def _failed(target: Path) -> OutputError:
+    return OutputError(f"{target}: cannot be written whole; free space or choose another folder")
