@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onboard import bundle, signing
-from onboard.errors import BundleError, ConfigError
+from onboard.errors import BundleError, ConfigError, OutputError
 from onboard.sensor import VNIR4
 from tests.samples import BUNDLE, DEMO_KEY
 
@@ -115,6 +115,22 @@ def test_writing_is_whole_or_nothing(tmp_path: Path) -> None:
     bundle.write(out, {"n": 2}, {"x": {"g": b"2"}}, DEMO_KEY)
     assert bundle.load(out, ["x"]).content == {"g": b"2"}
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine", "utf-8")
+    with pytest.raises(OutputError, match="holds other files"):
+        bundle.write(tmp_path, {}, {"x": {"f": b"1"}}, DEMO_KEY)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/passwd"])
+def test_a_name_that_leads_out_of_the_bundle(copy: Path, name: str) -> None:
+    manifest = json.loads((copy / bundle.MANIFEST).read_text("utf-8"))
+    manifest["sets"]["tflite"]["files"] = {name: "00" * 32}
+    resign(copy, manifest)
+    with pytest.raises(BundleError, match="outside the bundle"):
+        bundle.load(copy, ["tflite"])
 
 
 def test_keys_are_never_overwritten(tmp_path: Path) -> None:

@@ -423,7 +423,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, chips):
 def test_chips_do_not_replace_somebodys_folder(tmp_path):
     (tmp_path / "letter.txt").write_text("keep me", "utf-8")
     result = invoke("--out", tmp_path, "--chips", "--size", 32)
-    assert isinstance(result.exception, ConfigError)
+    assert isinstance(result.exception, OutputError)
     assert (tmp_path / "letter.txt").exists()
 
 
@@ -466,3 +466,13 @@ def test_sample_frame_regenerates_and_shows_what_it_should():
 def test_samples_are_small():
     size = sum(p.stat().st_size for p in SAMPLES.rglob("*") if p.is_file())
     assert 0 < size < 6_000_000
+
+
+def test_chips_of_a_camera_are_never_replaced(tmp_path):
+    (tmp_path / "dataset.toml").write_text('name = "mine"\n')
+    (tmp_path / "mine.tif").write_text("years of work")
+    arguments = ["--out", str(tmp_path), "--chips", "--count", "1", "--size", "16"]
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, ConfigError)
+    assert "were not generated" in str(result.exception)
+    assert (tmp_path / "mine.tif").exists()
