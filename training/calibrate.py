@@ -8,6 +8,7 @@ since that is the probability that users get.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -34,7 +35,8 @@ class Calibration:
     Attributes:
         temperature: divides the logits of water.
         balanced: water threshold with the best IoU.
-        sensitive: the highest water threshold whose recall is at least `SENSITIVE_RECALL`.
+        sensitive: the highest water threshold whose recall is at least `SENSITIVE_RECALL`; on
+            `GRID`, unless that lies below it.
         cloud: cloud threshold with the best IoU; 0.5 where no cloud is labelled.
         pixels: labelled pixels that decided on water.
     """
@@ -76,12 +78,16 @@ def best_threshold(p: Floats, target: Bytes) -> float:
 
 
 def sensitive_threshold(p: Floats, water: Bytes) -> float:
-    """The highest threshold on `GRID` that finds `SENSITIVE_RECALL` of the water pixels."""
-    truly = p[water == 1]
+    """The highest threshold on `GRID` that finds `SENSITIVE_RECALL` of the water pixels.
+
+    Where none does, the probability that just does; 0.5 without water.
+    """
+    truly = np.sort(p[water == 1])
     if truly.size == 0:
         return 0.5
     good = [t for t in GRID if np.mean(truly >= t) >= SENSITIVE_RECALL]
-    return float(max(good, default=GRID[0]))
+    may_miss = truly.size - math.ceil(SENSITIVE_RECALL * truly.size)
+    return float(max(good, default=truly[may_miss]))
 
 
 def calibrate(
@@ -94,7 +100,9 @@ def calibrate(
     Args:
         logits_of: chip index → water logits ``(T, H, W)`` and cloud logits ``(H, W)``.
         targets: water and cloud labels of every chip, ``(H, W)``.
-        deciding: whether a chip decides on water; generated chips do not where real ones can.
+        deciding: whether a chip decides; generated chips do not where real ones can. One of them
+            at least has a known water label. Where none of them shows a cloud, all chips decide
+            on cloud.
     """
     water_logits, water, cloud_p, cloud = [], [], [], []
     for index, (own_water, own_cloud) in enumerate(targets):
@@ -109,10 +117,20 @@ def calibrate(
     logits, labels = np.concatenate(water_logits, axis=1), np.concatenate(water)
     temperature = fit_temperature(logits, labels)
     p = expit(logits / temperature).mean(axis=0)
+    balanced = best_threshold(p, labels)
     return Calibration(
         temperature,
-        best_threshold(p, labels),
-        sensitive_threshold(p, labels),
-        best_threshold(np.concatenate(cloud_p), np.concatenate(cloud)),
+        balanced,
+        # A good model finds enough at the balanced point already; an alert never needs more.
+        min(balanced, sensitive_threshold(p, labels)),
+        _cloud_threshold(cloud_p, cloud, deciding),
         int(labels.size),
+    )
+
+
+def _cloud_threshold(p: list[Floats], cloud: list[Bytes], deciding: Sequence[bool]) -> float:
+    shown = any(own and (labels == 1).any() for own, labels in zip(deciding, cloud, strict=True))
+    picks = [i for i, own in enumerate(deciding) if own or not shown]
+    return best_threshold(
+        np.concatenate([p[i] for i in picks]), np.concatenate([cloud[i] for i in picks])
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import tomllib
 import warnings
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ UNKNOWN = 255
 CLASS_NAMES = ("land", "water", "cloud", "cloud_shadow", "ignore")
 FMASK_CLOUD_BIT = 1
 FMASK_ADJACENT_BIT = 2
+FMASK_FILL = 255
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Chip:
         id: file stem.
         group: place; chips of one group never stand on both sides of a split.
         reflectance: float32 ``(H, W, bands)`` in the sensor's band order, 0…1 and a bit beyond.
-        water: uint8 ``(H, W)``: 1 water, 0 not, `UNKNOWN` where unlabelled or under cloud.
+        water: uint8 ``(H, W)``: 1 water, 0 not, `UNKNOWN` where unlabelled or labelled cloud.
         cloud: uint8 ``(H, W)``: 1 cloud, 0 clear, `UNKNOWN` where the set does not say.
     """
 
@@ -81,67 +83,53 @@ class ChipFolder:
         """Read the description of a chip folder.
 
         Raises:
-            DatasetError: no ``dataset.toml``, nonsense in it, or no chips.
+            DatasetError: no ``dataset.toml``, nonsense in it or in ``index.csv``, or no chips.
         """
-        meta = _read_toml(path / "dataset.toml")
+        meta = _Meta(path / "dataset.toml")
         ids = tuple(sorted((p.stem for p in (path / "images").glob("*.tif")), key=_natural))
         if not ids:
-            raise DatasetError(f"{path}: holds no chips; expected images/<id>.tif")
-        try:
-            classes = {int(value): str(name) for value, name in meta["classes"].items()}
-            folder = cls(
-                path=path,
-                name=str(meta["name"]),
-                bands=tuple(meta["bands"]),
-                scale=float(meta.get("scale", 1.0)),
-                offset=float(meta.get("offset", 0.0)),
-                gsd_m=float(meta["gsd_m"]),
-                classes=classes,
-                generated=bool(meta.get("generated", False)),
-                ids=ids,
-                groups=_read_groups(path / "index.csv", ids),
-            )
-        except KeyError as error:
-            raise DatasetError(f"{path / 'dataset.toml'}: the key {error} is missing") from error
-        unknown = sorted(set(classes.values()) - set(CLASS_NAMES))
-        if unknown:
-            raise DatasetError(
-                f"{path / 'dataset.toml'}: unknown class {unknown[0]!r}; "
-                f"known are {', '.join(CLASS_NAMES)}"
-            )
-        return folder
+            raise DatasetError(f"{path}: holds no chips; put them there as images/<id>.tif")
+        return cls(
+            path=path,
+            name=str(meta.get("name")),
+            bands=meta.bands(),
+            scale=meta.number("scale", 1.0, positive=True),
+            offset=meta.number("offset", 0.0),
+            gsd_m=meta.number("gsd_m", positive=True),
+            classes=meta.classes(),
+            generated=bool(meta.get("generated", False)),
+            ids=ids,
+            groups=_read_groups(path / "index.csv", ids),
+        )
 
     def check_sensor(self, sensor: Sensor) -> None:
         """Raise `DatasetError` unless the set has every band of ``sensor``."""
         missing = [band for band in sensor.bands if band not in self.bands]
         if missing:
             raise DatasetError(
-                f"{self.path}: lacks the band {missing[0]!r}; it has {', '.join(self.bands)}"
+                f"{self.path}: lacks the band {missing[0]!r} (it has {', '.join(self.bands)}); "
+                "add it, or correct the names in dataset.toml"
             )
 
     def read(self, chip_id: str, sensor: Sensor) -> Chip:
         """Read one chip.
 
         Raises:
-            DatasetError: unreadable, label and image differ in shape, a value without a class,
-                or samples that are not finite.
+            DatasetError: missing or unreadable, a wrong number of bands, label and image differ
+                in shape, a value without a class, or samples that are not finite.
         """
         image_path = self.path / "images" / f"{chip_id}.tif"
         label_path = self.path / "labels" / f"{chip_id}.tif"
-        image, label = _read_raster(image_path), _read_raster(label_path)[0]
-        if image.shape[0] != len(self.bands):
-            raise DatasetError(
-                f"{image_path}: has {image.shape[0]} bands, dataset.toml names {len(self.bands)}"
-            )
+        image = _read_raster(image_path, len(self.bands))
+        label = _read_raster(label_path, 1)[0]
         if image.shape[1:] != label.shape:
             raise DatasetError(
                 f"{label_path}: is {label.shape[1]}×{label.shape[0]} pixels, its image "
                 f"{image.shape[2]}×{image.shape[1]}; cut them alike"
             )
-        picked = image[[self.bands.index(band) for band in sensor.bands]]
-        if not np.isfinite(picked).all():
+        reflectance = self._reflectance(image, sensor)
+        if not np.isfinite(reflectance).all():
             raise DatasetError(f"{image_path}: holds NaN or infinity; mend it or take it out")
-        reflectance = picked.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
         water, cloud = self._targets(label, label_path)
         if "cloud" not in self.classes.values() and "fmask_qa" in self.bands:
             cloud = _fmask_cloud(image[self.bands.index("fmask_qa")])
@@ -153,13 +141,21 @@ class ChipFolder:
             cloud,
         )
 
+    def _reflectance(self, image: npt.NDArray[Any], sensor: Sensor) -> npt.NDArray[np.float32]:
+        picked = image[[self.bands.index(band) for band in sensor.bands]]
+        # What overflows float32 becomes infinite, which the caller refuses.
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = picked.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+        return np.asarray(found, np.float32)
+
     def _targets(
         self, label: npt.NDArray[Any], path: Path
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         strange = sorted(set(np.unique(label).tolist()) - set(self.classes) - {UNKNOWN})
         if strange:
             raise DatasetError(
-                f"{path}: holds the value {strange[0]}, which dataset.toml gives no class"
+                f"{path}: holds the value {strange[0]}, which dataset.toml gives no class; "
+                "add it to [classes]"
             )
         knows_cloud = "cloud" in self.classes.values()
         water = np.full(label.shape, UNKNOWN, np.uint8)
@@ -175,9 +171,11 @@ class ChipFolder:
         return water, cloud
 
     def content_hash(self) -> str:
-        """SHA-256 over names and bytes of all files, for a run's provenance."""
+        """SHA-256 over names and bytes of the files that are read, for a run's provenance."""
         digest = hashlib.sha256()
-        for path in sorted(p for p in self.path.rglob("*") if p.is_file()):
+        tables = [self.path / name for name in ("dataset.toml", "index.csv")]
+        rasters = [self.path / part / f"{i}.tif" for part in ("images", "labels") for i in self.ids]
+        for path in sorted(p for p in tables + rasters if p.is_file()):
             digest.update(str(path.relative_to(self.path)).encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
@@ -187,41 +185,123 @@ def _natural(stem: str) -> tuple[int, int, str]:
     return (0, int(stem), stem) if stem.isdigit() else (1, 0, stem)
 
 
+class _Meta:
+    """The values of a ``dataset.toml``, each checked when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._values = _read_toml(path)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        value = self._values.get(key, default)
+        if value is None:
+            raise DatasetError(f"{self._path}: the key {key!r} is missing; add it")
+        return value
+
+    def number(self, key: str, default: float | None = None, positive: bool = False) -> float:
+        value = self.get(key, default)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number) or (positive and number <= 0):
+            kind = "number above 0" if positive else "number"
+            raise DatasetError(f"{self._path}: {key} = {value!r} is no {kind}; write one")
+        return number
+
+    def bands(self) -> tuple[str, ...]:
+        bands = self.get("bands")
+        if not (isinstance(bands, list) and bands and all(isinstance(b, str) for b in bands)):
+            raise DatasetError(
+                f"{self._path}: bands = {bands!r} is no list of names; name the bands of the "
+                "images in order"
+            )
+        return tuple(bands)
+
+    def classes(self) -> dict[int, str]:
+        table = self.get("classes")
+        if not isinstance(table, dict):
+            raise DatasetError(
+                f"{self._path}: classes = {table!r} is no table; write lines such as "
+                '1 = "water" under [classes]'
+            )
+        for value, name in table.items():
+            if not value.removeprefix("-").isdecimal():
+                raise DatasetError(
+                    f"{self._path}: the class value {value!r} is no whole number; write the "
+                    "numbers that stand in labels/"
+                )
+            if name not in CLASS_NAMES:
+                raise DatasetError(
+                    f"{self._path}: unknown class {name!r}; known are {', '.join(CLASS_NAMES)}"
+                )
+        return {int(value): str(name) for value, name in table.items()}
+
+
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise DatasetError(
-            f"{path.parent}: is no chip folder ({path.name}: {error.strerror})"
+            f"{path.parent}: is no chip folder ({path.name}: {error.strerror}); name a folder "
+            "with dataset.toml, images and labels"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: is not valid TOML ({error})") from error
+        raise DatasetError(f"{path}: is not valid TOML ({error}); mend it") from error
 
 
 def _read_groups(path: Path, ids: tuple[str, ...]) -> dict[str, str]:
     if not path.exists():
         return {chip: chip for chip in ids}
-    with path.open(encoding="utf-8", newline="") as lines:
-        rows = {row["id"]: row["group"] for row in csv.DictReader(lines)}
-    missing = [chip for chip in ids if chip not in rows]
+    try:
+        # Spreadsheets put a byte order mark before the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(
+            f"{path}: cannot be read as UTF-8 text with commas ({error}); save it as that"
+        ) from error
+    for column in ("id", "group"):
+        if rows and column not in rows[0]:
+            raise DatasetError(f"{path}: has no column {column!r}; it needs id and group")
+    groups = {row["id"]: row["group"] for row in rows}
+    missing = [chip for chip in ids if not groups.get(chip)]
     if missing:
-        raise DatasetError(f"{path}: has no row for the chip {missing[0]!r}")
-    return {chip: rows[chip] for chip in ids}
+        raise DatasetError(f"{path}: has no group for the chip {missing[0]!r}; add its row")
+    return {chip: groups[chip] for chip in ids}
 
 
-def _read_raster(path: Path) -> npt.NDArray[Any]:
+def _read_raster(path: Path, bands: int) -> npt.NDArray[Any]:
+    """All samples ``(bands, H, W)``."""
+    if not path.exists():
+        raise DatasetError(
+            f"{path}: is missing; images and labels need a file of each name, add it or take "
+            "its partner out"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path) as dataset:
-                return np.asarray(dataset.read())
-    except RasterioError as error:
-        raise DatasetError(f"{path}: cannot be read as a TIFF ({error})") from error
+                samples = np.asarray(dataset.read())
+    except (RasterioError, OSError) as error:
+        raise DatasetError(
+            f"{path}: cannot be read as a TIFF ({error}); copy it again from its source"
+        ) from error
+    if len(samples) != bands:
+        raise DatasetError(
+            f"{path}: has {len(samples)} bands instead of {bands}; mend it, or the bands in "
+            "dataset.toml"
+        )
+    return samples
 
 
 def _fmask_cloud(qa: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Cloud from the quality bits of HLS; pixels next to cloud are left unknown."""
-    bits = qa.astype(np.int64)
+    """Cloud from the quality bits of HLS; pixels next to cloud or without data are unknown.
+
+    Source: Harmonized Landsat Sentinel-2 product user guide v2.0, table of Fmask bits.
+    """
+    filled = ~np.isfinite(qa) | (qa == FMASK_FILL)
+    bits = np.where(filled, 0, qa).astype(np.int64)
     cloud = (bits >> FMASK_CLOUD_BIT & 1).astype(np.uint8)
-    adjacent = bits >> FMASK_ADJACENT_BIT & 1
-    return np.where((adjacent == 1) & (cloud == 0), UNKNOWN, cloud).astype(np.uint8)
+    adjacent = (bits >> FMASK_ADJACENT_BIT & 1) == 1
+    return np.where(filled | (adjacent & (cloud == 0)), UNKNOWN, cloud).astype(np.uint8)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onboard.errors import ConfigError
+
+MAX_LEVELS = 6
+"""Deeper, the halo would leave no core in the tiles that an export makes."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,10 @@ class TrainConfig:
         try:
             data = tomllib.loads(path.read_text("utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read as TOML ({error})") from error
+            raise ConfigError(
+                f"{path}: cannot be read as TOML ({error}); 'train --dump-config' shows how it "
+                "should look"
+            ) from error
         return cls.from_dict(data, str(path))
 
     @classmethod
@@ -79,39 +86,46 @@ class TrainConfig:
 
 
 def _coerce(key: str, value: Any, default: Any, source: str) -> Any:
-    if isinstance(default, tuple) and isinstance(value, list):
-        return tuple(int(v) for v in value)
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+    # type() and not isinstance(): to Python a truth value is a whole number too.
+    if isinstance(default, tuple):
+        if type(value) is list and all(type(v) is int for v in value):
+            return tuple(value)
+    elif type(value) is type(default):
+        return value
+    elif isinstance(default, float) and type(value) is int:
         return float(value)
-    if type(value) is not type(default):
-        kind = "list" if isinstance(default, tuple) else type(default).__name__
-        raise ConfigError(f"{source}: {key} = {value!r} should be of kind {kind}")
-    return value
+    kinds = {tuple: "a list of whole numbers", float: "a number", int: "a whole number"}
+    raise ConfigError(f"{source}: {key} = {value!r} should be {kinds[type(default)]}")
 
 
 def _check(config: TrainConfig, source: str) -> None:
-    stride = 2 ** (len(config.widths) - 1)
-    ranges: dict[str, bool] = {
-        "epochs": config.epochs >= 1,
-        "batch_size": config.batch_size >= 1,
-        "learning_rate": config.learning_rate > 0,
-        "weight_decay": config.weight_decay >= 0,
-        "widths": len(config.widths) >= 2 and min(config.widths) >= 1,
-        "crop": config.crop >= stride and config.crop % stride == 0,
-        "dropout": 0 <= config.dropout < 1,
-        "dice_weight": config.dice_weight >= 0,
-        "cloud_weight": config.cloud_weight >= 0,
-        "label_smoothing": 0 <= config.label_smoothing < 0.5,
-        "rescale": 0 <= config.rescale <= 1,
-        "clouds": 0 <= config.clouds <= 1,
-        "average": 0 <= config.average < 1,
+    stride = 2 ** max(0, len(config.widths) - 1)
+    levels = 2 <= len(config.widths) <= MAX_LEVELS and min(config.widths) >= 1
+    # key → whether it is good, and what is
+    rules: dict[str, tuple[bool, str]] = {
+        "seed": (0 <= config.seed < 2**32, "0 to 2**32 - 1"),
+        "epochs": (config.epochs >= 1, "1 or more"),
+        "batch_size": (config.batch_size >= 1, "1 or more"),
+        "learning_rate": (0 < config.learning_rate < math.inf, "a number above 0"),
+        "weight_decay": (0 <= config.weight_decay < math.inf, "0 or more"),
+        "widths": (levels, f"2 to {MAX_LEVELS} numbers of 1 or more"),
+        "crop": (
+            config.crop >= stride and config.crop % stride == 0,
+            f"a multiple of the network's stride, {stride}",
+        ),
+        "dropout": (0 <= config.dropout < 1, "0 or more, below 1"),
+        "dice_weight": (0 <= config.dice_weight < math.inf, "0 or more"),
+        "cloud_weight": (0 <= config.cloud_weight < math.inf, "0 or more"),
+        "label_smoothing": (0 <= config.label_smoothing < 0.5, "0 or more, below 0.5"),
+        "rescale": (0 <= config.rescale <= 1, "0 to 1"),
+        "clouds": (0 <= config.clouds <= 1, "0 to 1"),
+        "average": (0 <= config.average < 1, "0 or more, below 1"),
     }
-    for key, good in ranges.items():
+    for key, (good, span) in rules.items():
         if not good:
-            raise ConfigError(f"{source}: {key} = {getattr(config, key)!r} is out of range")
+            value = getattr(config, key)
+            raise ConfigError(f"{source}: {key} = {value!r} is out of range; choose {span}")
 
 
 def _toml_value(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "[" + ", ".join(str(v) for v in value) + "]"
-    return repr(value)
+    return str(list(value)) if isinstance(value, tuple) else repr(value)

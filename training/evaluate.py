@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from onboard.engines import Engine
 from onboard.errors import DatasetError
 from onboard.scene import ArrayFrame
 from onboard.segment import Segmenter, TileMaps
+from onboard.sensor import Sensor
 from training import scores
 from training.chips import UNKNOWN, Chip, ChipFolder
 from training.splits import split_ids
@@ -67,7 +69,13 @@ def run(
 
 
 def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
-    """All figures over some chips, as plain JSON types; pixels are pooled over the chips."""
+    """All figures over some chips, as plain JSON types; pixels are pooled over the chips.
+
+    A figure that is not defined, such as the IoU where there is no water, is None.
+
+    Raises:
+        DatasetError: no pixel is labelled land or water.
+    """
     flat = _flatten(results)
     true, p = flat["water"] == 1, flat["p_water"]
     said = flat["classes"] == WATER
@@ -81,7 +89,7 @@ def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
         "iou": scores.iou(said, true),
         "iou_interval_95": _interval(results),
         "iou_at_half": scores.iou(p >= 0.5, true),
-        "ndwi_iou_best_threshold": _ndwi(results),
+        "ndwi_iou_best_threshold": _ndwi(results, bundle.sensor),
         "called_cloud": float((flat["classes"] == CLOUD).mean()),
         "ece": scores.calibration_error(p, true),
         "brier": scores.brier(p, true),
@@ -96,7 +104,14 @@ def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
         figures[f"precision_{name}"], figures[f"recall_{name}"] = scores.precision_recall(
             mask, true
         )
-    return {**figures, **_cloud(results)}
+    return {name: _defined(value) for name, value in {**figures, **_cloud(results)}.items()}
+
+
+def _defined(value: Any) -> Any:
+    """JSON knows no NaN."""
+    if isinstance(value, list):
+        return [_defined(v) for v in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _flatten(results: Sequence[Scored]) -> dict[str, npt.NDArray[Any]]:
@@ -110,7 +125,11 @@ def _flatten(results: Sequence[Scored]) -> dict[str, npt.NDArray[Any]]:
             parts[name].append(getattr(r.found.maps, name)[known])
     flat = {name: np.concatenate(values) for name, values in parts.items()}
     if not flat["water"].size:
-        raise DatasetError("no pixel of these chips is labelled land or water; check classes")
+        ids = ", ".join(r.chip.id for r in results[:3])
+        raise DatasetError(
+            f"chips {ids}…: none has a pixel labelled land or water; check the classes in "
+            "dataset.toml"
+        )
     return flat
 
 
@@ -125,12 +144,18 @@ def _interval(results: Sequence[Scored]) -> list[float]:
     return list(scores.group_bootstrap(both, either, BOOTSTRAP_SEED))
 
 
-def _ndwi(results: Sequence[Scored]) -> float:
-    """Best IoU of one NDWI threshold (McFeeters 1996), fitted on these very chips."""
+def _ndwi(results: Sequence[Scored], sensor: Sensor) -> float:
+    """Best IoU of one NDWI threshold (McFeeters 1996), fitted on these very chips.
+
+    NaN where the sensor lacks green or near infrared.
+    """
+    if not {"green", "nir"} <= set(sensor.bands):
+        return math.nan
+    at = [sensor.bands.index(band) for band in ("green", "nir")]
     values, labels = [], []
     for r in results:
         known = r.chip.water != UNKNOWN
-        green, nir = r.chip.reflectance[known][:, 1], r.chip.reflectance[known][:, 3]
+        green, nir = r.chip.reflectance[known][:, at].T
         values.append((green - nir) / np.where(np.abs(green + nir) < 1e-6, 1e-6, green + nir))
         labels.append(r.chip.water[known] == 1)
     index, true = np.concatenate(values), np.concatenate(labels)

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from onboard import bundle, golden, masks
+from onboard import bundle, files, golden, masks, signing
 from onboard.engines.reference import ReferenceEngine
 from onboard.errors import ConfigError
 from onboard.network import Network
@@ -33,6 +34,8 @@ CHUNK = 10
 TILE = 512
 GOLDEN_PASSES = 12
 TARGETS = ("tflite", "reference")
+PROVENANCE = ("data", "train_chips", "versions", "config", "final")
+RECORD = ("sensor", "network", "normalisation", "calibration", *PROVENANCE)
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,16 @@ class Run:
         try:
             record = json.loads((path / "run.json").read_text("utf-8"))
             arrays = bundle.read_arrays((path / "weights.npz").read_bytes())
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise ConfigError(
-                f"{path}: is no finished run ({error}); 'floodsat train --out {path}' goes on"
+                f"{path}: is no finished run ({error.filename}: {error.strerror}); "
+                f"'floodsat train CHIPS --out {path}' makes one, or goes on with it"
             ) from error
-        if "calibration" not in record:
-            raise ConfigError(f"{path}: the run has no calibration; train it to its end")
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ConfigError(f"{path}: the run is damaged ({error}); train it again") from error
+        missing = [key for key in RECORD if key not in record]
+        if missing:
+            raise ConfigError(f"{path}: the run has no {missing[0]}; train it to its end")
         return cls(path, record, arrays)
 
     @property
@@ -118,7 +125,13 @@ def export(
         card: model card, Markdown.
         targets: which of `TARGETS` to make.
         on_target: called with the name of what is made next.
+
+    Raises:
+        ConfigError: the key is unreadable.
+        OutputError: ``out`` cannot be written, or holds files that are no bundle.
     """
+    signing.read_private(key)
+    _check_free(out)
     calibration = run.record["calibration"]
     weights = tempered(run.weights, calibration["temperature"])
     sets: dict[str, dict[str, bytes]] = {}
@@ -146,9 +159,7 @@ def export(
             for point in ("balanced", "sensitive")
         },
         "triage": Limits().to_json(),
-        "provenance": {
-            k: run.record[k] for k in ("data", "train_chips", "versions", "config", "final")
-        },
+        "provenance": {k: run.record[k] for k in PROVENANCE},
         "sets": details,
     }
     on_target("golden tile")
@@ -157,6 +168,12 @@ def export(
         bundle.CARD: card.encode("utf-8"),
     }
     bundle.write(out, manifest, sets, key)
+
+
+def _check_free(out: Path) -> None:
+    """Before minutes of work: ``out`` is new, empty or a bundle, and can be written."""
+    files.ours_to_replace(out, bundle.MANIFEST)
+    files.make_folder(out.parent)
 
 
 def _golden(manifest: dict[str, Any], weights: Weights, out: Path) -> bytes:

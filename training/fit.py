@@ -13,6 +13,7 @@ import dataclasses
 import io
 import json
 import platform
+import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from onboard import __version__, files, masks
+from onboard.bundle import read_arrays
 from onboard.errors import ConfigError, DatasetError
 from onboard.network import Network
 from onboard.normalise import Normalisation
 from onboard.sensor import Sensor
 from training.calibrate import Calibration, Floats, calibrate
-from training.chips import ChipFolder
+from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
 from training.losses import HeadIoU, flood_loss
 from training.network import build, weight_arrays
@@ -69,6 +71,24 @@ def chip_refs(folders: Iterable[ChipFolder], sensor: Sensor, split: Split) -> li
     return refs
 
 
+def deciders(held: Sequence[ChipRef], sensor: Sensor) -> list[bool]:
+    """Which calibration chips decide on water: the real ones, or all where no real one can.
+
+    Read before training starts, so that a bad chip is not found hours later.
+
+    Raises:
+        DatasetError: an unusable chip, or none has a pixel labelled land or water.
+    """
+    labelled = [bool((ref.read(sensor).water != UNKNOWN).any()) for ref in held]
+    if not any(labelled):
+        raise DatasetError(
+            f"{held[0].folder.path}: no calibration chip has a pixel labelled land or water, so "
+            "nothing can set the thresholds; add labelled chips of more groups"
+        )
+    real = [has and not ref.folder.generated for has, ref in zip(labelled, held, strict=True)]
+    return real if any(real) else labelled
+
+
 def fit(
     folders: Sequence[ChipFolder],
     sensor: Sensor,
@@ -80,15 +100,16 @@ def fit(
     """Train, or go on training, the network in the run folder ``run``.
 
     Raises:
-        ConfigError: the folder holds a run with other settings or data.
+        ConfigError: the folder holds a run with other settings or data, or a damaged one.
         DatasetError: unusable chips, or the loss became NaN.
         OutputError: the folder cannot be written.
     """
-    files.make_folder(run)
-    keras.utils.set_random_seed(config.seed)
     network = Network(bands=len(sensor.bands), widths=config.widths, rate=config.dropout)
     train = chip_refs(folders, sensor, "train")
     held = chip_refs(folders, sensor, "calibration")
+    deciding = deciders(held, sensor)
+    files.make_folder(run)
+    keras.utils.set_random_seed(config.seed)
     record = _start_record(run, folders, sensor, network, config, train, held)
     normalisation = Normalisation.from_json(record["normalisation"])
     stream = TrainingStream(train, sensor, network, normalisation, config)
@@ -99,15 +120,16 @@ def fit(
         loss = trainer.epoch(stream, on_step)
         if not np.isfinite(loss):
             raise DatasetError(
-                f"{run}: the loss became {loss} in epoch {epoch + 1}; lower learning_rate "
-                f"(now {config.learning_rate}) or look for chips with absurd values"
+                f"{run}: the loss became {loss} in epoch {epoch + 1}; train into a new folder "
+                f"with a learning_rate below {config.learning_rate}"
             )
         iou = trainer.score(PlainStream(held, sensor, network, normalisation))
         history.append({"epoch": epoch + 1, "loss": loss, **iou})
         trainer.checkpoint(run, history)
         files.write_text(run / "history.csv", _csv(history))
         on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
-    _finish(run, trainer, record, history, _calibrate(trainer.averaged(), record, held, sensor))
+    calibration = _calibrate(trainer.averaged(), record, held, sensor, deciding)
+    _finish(run, trainer, record, history, calibration)
 
 
 class _Trainer:
@@ -173,16 +195,28 @@ class _Trainer:
         files.write_bytes(run / "checkpoint.npz", buffer.getvalue())
 
     def restore(self, run: Path) -> list[Row]:
-        """Take up a checkpoint if there is one; returns its history."""
+        """Take up a checkpoint if there is one; returns its history.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
         path = run / "checkpoint.npz"
         if not path.exists():
             return []
-        with np.load(path) as saved:
-            for i, variable in enumerate(self._state()):
-                variable.assign(saved[f"v{i}"])
-            self._average = [saved[f"a{i}"] for i in range(len(self._average))]
-            self._steps = int(saved["steps"])
-            history: list[Row] = json.loads(str(saved["history"]))
+        try:
+            return self._take_up(path)
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ConfigError(
+                f"{path}: is damaged ({error}); delete it to start this run again"
+            ) from error
+
+    def _take_up(self, path: Path) -> list[Row]:
+        saved = read_arrays(path.read_bytes())
+        for i, variable in enumerate(self._state()):
+            variable.assign(saved[f"v{i}"])
+        self._average = [saved[f"a{i}"] for i in range(len(self._average))]
+        self._steps = int(saved["steps"])
+        history: list[Row] = json.loads(str(saved["history"]))
         return history
 
 
@@ -207,18 +241,10 @@ def _start_record(
     }
     path = run / "run.json"
     if path.exists():
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if (run / "config.toml").read_text("utf-8") != config.to_toml() or any(
-            record[key] != value for key, value in fixed.items()
-        ):
-            raise ConfigError(
-                f"{run}: holds a run with other settings or data; name a new folder, or give "
-                "the same ones to go on with it"
-            )
-        return record
+        return _read_record(run, {**fixed, "config": _plain(config)})
     record = {
         **fixed,
-        "config": dataclasses.asdict(config),
+        "config": _plain(config),
         "normalisation": measure_normalisation(train, sensor).to_json(),
         "versions": {
             "floodsat": __version__,
@@ -233,6 +259,27 @@ def _start_record(
     return record
 
 
+def _read_record(run: Path, same: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run that goes on; what ``same`` names must not have changed."""
+    try:
+        record: dict[str, Any] = json.loads((run / "run.json").read_text("utf-8"))
+        changed = [key for key, value in same.items() if record[key] != value]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{run / 'run.json'}: is no record of a run ({error}); name a new folder"
+        ) from error
+    if changed:
+        raise ConfigError(
+            f"{run}: holds a run with other settings or data ({changed[0]}); name a new folder, "
+            "or give the same ones to go on with it"
+        )
+    return record
+
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    return {**dataclasses.asdict(config), "widths": list(config.widths)}
+
+
 def predict(model: keras.Model, inputs: dict[str, npt.NDArray[np.float32]]) -> Floats:
     """Logits outside a compiled graph: up-sampling needs to know the size, and chips differ."""
     logits: Floats = keras.ops.convert_to_numpy(model(inputs, training=False))
@@ -240,7 +287,11 @@ def predict(model: keras.Model, inputs: dict[str, npt.NDArray[np.float32]]) -> F
 
 
 def _calibrate(
-    model: keras.Model, record: dict[str, Any], held: Sequence[ChipRef], sensor: Sensor
+    model: keras.Model,
+    record: dict[str, Any],
+    held: Sequence[ChipRef],
+    sensor: Sensor,
+    deciding: Sequence[bool],
 ) -> Calibration:
     """Temperature and thresholds from the calibration chips."""
     network = Network.from_json(record["network"])
@@ -255,8 +306,7 @@ def _calibrate(
         return logits[..., 0], logits[0, ..., 1]
 
     targets = [(target[0, ..., 0], target[0, ..., 1]) for _, target in batches]
-    real = [not ref.folder.generated for ref in held]
-    return calibrate(logits_of, targets, real if any(real) else [True] * len(held))
+    return calibrate(logits_of, targets, deciding)
 
 
 def _finish(

@@ -36,6 +36,7 @@ def precision_recall(said: Flags, true: Flags) -> tuple[float, float]:
 
 def calibration_error(p: Floats, true: Flags, bins: int = 15) -> float:
     """Expected calibration error over bins of equal mass (Nguyen & O'Connor 2015), 0…1."""
+    bins = min(bins, len(p))
     order = np.argsort(p, kind="stable")
     parts = zip(np.array_split(p[order], bins), np.array_split(true[order], bins), strict=True)
     return sum(abs(float(a.mean()) - float(b.mean())) * len(a) for a, b in parts) / len(p)
@@ -62,16 +63,19 @@ def auroc(score: Floats, positive: Flags) -> float:
 
 
 def errors_among(uncertainty: Floats, wrong: Flags, share: float = 0.2) -> float:
-    """Share of all errors that lie among the ``share`` most uncertain pixels."""
+    """Share of all errors that lie among the ``share`` most uncertain pixels; NaN without any."""
     count = round(share * len(wrong))
     top = np.argsort(-uncertainty, kind="stable")[:count]
-    return _count(wrong[top]) / max(1, _count(wrong))
+    errors = _count(wrong)
+    return _count(wrong[top]) / errors if errors else float("nan")
 
 
 def group_bootstrap(
     both: dict[str, int], either: dict[str, int], seed: int, draws: int = 2000
 ) -> tuple[float, float]:
     """95 % interval of a pooled IoU, places drawn with replacement.
+
+    Draws whose union is empty have no IoU and do not count; NaN where all are.
 
     Args:
         both: group → pixels in the intersection.
@@ -84,6 +88,9 @@ def group_bootstrap(
     b = np.array([either[g] for g in groups], np.float64)
     rng = np.random.default_rng(seed)
     picks = rng.integers(0, len(groups), (draws, len(groups)))
-    values = a[picks].sum(axis=1) / np.maximum(b[picks].sum(axis=1), 1)
+    unions = b[picks].sum(axis=1)
+    values = a[picks].sum(axis=1)[unions > 0] / unions[unions > 0]
+    if not values.size:
+        return float("nan"), float("nan")
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)

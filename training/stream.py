@@ -70,7 +70,9 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
         self._refs = list(refs)
         self._sensor, self._network, self._normalisation = sensor, network, normalisation
         self._config = config
-        self._bank = clouds.make_bank(config.crop, sensor.gsd_m, config.seed)
+        self._bank = (
+            clouds.make_bank(config.crop, sensor.gsd_m, config.seed) if config.clouds else None
+        )
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -92,7 +94,7 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
         if rng.random() < config.rescale:
             chip = augment.rescale(chip, float(np.exp(rng.uniform(np.log(0.6), np.log(1.8)))))
         chip = augment.flip(augment.crop(chip, config.crop, rng), rng)
-        if rng.random() < config.clouds:
+        if self._bank is not None and rng.random() < config.clouds:
             chip = clouds.overcast(chip, self._sensor, self._bank, rng)
         return replace(chip, reflectance=augment.radiometry(chip.reflectance, rng))
 

@@ -59,8 +59,10 @@ def command(
             scored = evaluate.run(
                 loaded, runs, folder, ids, count, seed, partial(bar.advance, task)
             )
-        results[folder.name] = evaluate.table(loaded, scored)
-        _show(folder.name, split, results[folder.name])
+        # Two folders may bear one name; no figures may be lost.
+        name = str(folder.path) if folder.name in results else folder.name
+        results[name] = evaluate.table(loaded, scored)
+        _show(name, split, results[name])
     report = {
         "bundle": loaded.name,
         "model_id": loaded.model_id.hex(),
@@ -71,7 +73,7 @@ def command(
         "results": results,
     }
     if json_file is not None:
-        files.write_text(json_file, json.dumps(report, indent=1) + "\n")
+        files.write_text(json_file, json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
 def _show(name: str, split: str, figures: dict[str, Any]) -> None:
@@ -85,6 +87,8 @@ def _show(name: str, split: str, figures: dict[str, Any]) -> None:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "not defined"
     if isinstance(value, list):
         return " – ".join(_text(v) for v in value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -38,11 +38,9 @@ def command(
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from onboard import signing
     from training import export
     from training.card import default_card, read_card
 
-    signing.read_private(key)
     finished = export.Run.open(run)
     text = read_card(card) if card is not None else default_card(finished, name)
     export.export(

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from training.calibrate import (
+    GRID,
+    SENSITIVE_RECALL,
+    best_threshold,
+    calibrate,
+    fit_temperature,
+    sensitive_threshold,
+)
+
+UNKNOWN = 255
+
+PIXELS = st.lists(st.tuples(st.floats(0, 1, width=32), st.integers(0, 1)), min_size=1, max_size=60)
+Pixels = list[tuple[float, int]]
+
+
+def arrays(pixels: Pixels) -> tuple[Any, Any]:
+    return (
+        np.array([p for p, _ in pixels], np.float32),
+        np.array([t for _, t in pixels], np.uint8),
+    )
+
+
+def labelled(count: int, seed: int = 0) -> tuple[Any, Any]:
+    """True logits, and labels drawn by them."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, count)
+    return logits, (rng.uniform(0, 1, count) < expit(logits)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0, 2.5])
+def test_the_temperature_recovers_a_known_scaling(tau: float) -> None:
+    logits, water = labelled(100_000)
+    passes = np.repeat(tau * logits[None], 3, axis=0)
+    assert fit_temperature(passes, water) == pytest.approx(tau, rel=0.03)
+
+
+def test_the_temperature_is_that_of_the_mean_over_passes() -> None:
+    """Passes that scatter are less sure together than each alone."""
+    logits, water = labelled(20_000)
+    scatter = np.random.default_rng(1).normal(0, 3, (10, logits.size))
+    tau = fit_temperature(2 * logits + scatter, water)
+
+    def nll(at: float) -> float:
+        p = expit((2 * logits + scatter) / at).mean(axis=0)
+        return float(-np.mean(np.log(np.where(water == 1, p, 1 - p))))
+
+    assert nll(tau) <= min(nll(at) for at in np.linspace(0.5, 4, 36)) + 1e-6
+
+
+def test_the_temperature_stays_within_its_bounds() -> None:
+    logits, water = labelled(1000)
+    assert 0.3 <= fit_temperature(-5 * logits[None], water) <= 5.0
+    assert 0.3 <= fit_temperature(1e4 * (2.0 * water - 1)[None], water) <= 5.0
+
+
+@given(PIXELS)
+def test_the_balanced_threshold_is_the_best_on_the_grid(pixels: Pixels) -> None:
+    found = best_threshold(*arrays(pixels))
+    if not any(t for _, t in pixels):
+        assert found == 0.5
+        return
+
+    def iou(threshold: float) -> float:
+        said = [np.float32(p) >= np.float32(threshold) for p, _ in pixels]
+        both = sum(s and t == 1 for s, (_, t) in zip(said, pixels, strict=True))
+        either = sum(s or t == 1 for s, (_, t) in zip(said, pixels, strict=True))
+        return float(both / either)
+
+    assert found in GRID
+    assert iou(found) == max(iou(t) for t in GRID)
+
+
+@given(PIXELS)
+def test_the_sensitive_threshold_always_reaches_its_recall(pixels: Pixels) -> None:
+    p, water = arrays(pixels)
+    found = sensitive_threshold(p, water)
+    truly = p[water == 1]
+    if not truly.size:
+        assert found == 0.5
+        return
+
+    def recall(threshold: float) -> float:
+        return float(np.mean(truly >= threshold))
+
+    assert recall(found) >= SENSITIVE_RECALL
+    assert all(recall(t) < SENSITIVE_RECALL for t in GRID if t > found)
+
+
+def test_water_that_hardly_shows_is_still_found() -> None:
+    p = np.linspace(0.0001, 0.015, 200).astype(np.float32)
+    found = sensitive_threshold(p, np.ones(200, np.uint8))
+    assert 0 < found < GRID[0]
+    assert np.mean(p >= found) == pytest.approx(SENSITIVE_RECALL, abs=0.006)
+
+
+def chip(seed: int, tau: float) -> tuple[Any, Any, Any]:
+    """Water logits of two passes, water labels, cloud labels."""
+    logits, water = labelled(64 * 64, seed)
+    return tau * np.repeat(logits.reshape(1, 64, 64), 2, axis=0), water.reshape(64, 64), None
+
+
+def test_generated_chips_decide_on_cloud_but_not_on_water() -> None:
+    real, generated = chip(1, 2.0), chip(2, 0.4)
+    unknown = np.full((64, 64), UNKNOWN, np.uint8)
+    cloud = np.zeros((64, 64), np.uint8)
+    cloud[:20] = 1
+    cloud_logit = np.where(cloud == 1, 1.0, 0.2)
+    found = calibrate(
+        lambda index: ((real, generated)[index][0], cloud_logit),
+        [(real[1], unknown), (generated[1], cloud)],
+        [True, False],
+    )
+    assert found.temperature == pytest.approx(2.0, rel=0.15)
+    assert found.pixels == 64 * 64
+    assert expit(0.2) < found.cloud <= expit(1.0)
+    assert found.sensitive <= 0.5
+
+
+def test_unknown_pixels_decide_nothing() -> None:
+    logits, water, _ = chip(3, 1.5)
+    cloud = np.zeros((64, 64), np.uint8)
+    cloud[0, 0] = 1
+
+    def with_noise(noise: float) -> Any:
+        own = logits.copy()
+        own[:, 40:] = noise
+        clouds = np.where(np.arange(64)[:, None] >= 40, noise, 0.3 * np.ones((64, 64)))
+        known = [labels.copy() for labels in (water, cloud)]
+        for labels in known:
+            labels[40:] = UNKNOWN
+        return calibrate(lambda index: (own, clouds), [(known[0], known[1])], [True])
+
+    assert with_noise(30.0) == with_noise(-30.0)
+    assert with_noise(1.0).pixels == 40 * 64
+
+
+def test_without_labelled_cloud_its_threshold_is_a_half() -> None:
+    logits, water, _ = chip(4, 1.0)
+    unknown = np.full((64, 64), UNKNOWN, np.uint8)
+    found = calibrate(lambda index: (logits, logits[0]), [(water, unknown)], [True])
+    assert found.cloud == 0.5
+    assert set(found.to_json()) == {"temperature", "balanced", "sensitive", "cloud", "pixels"}

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from onboard import masks
+from onboard.engines import reference
+from onboard.network import Network
+from training import losses, network
+from training.config import TrainConfig
+from training.export import load_weights, mask_inputs
+from training.fit import predict
+
+SHAPES = [(8, 16, 32, 48), (2, 3), (2, 3, 3, 4, 5)]
+MOST_PARAMETERS = 100_000
+
+
+def randomised(model: keras.Model, seed: int) -> dict[str, Any]:
+    """Give a model random weights, batch statistics included; return them by name."""
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for name, array in network.weight_arrays(model).items():
+        if name.endswith(("variance", "gamma")):
+            weights[name] = rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
+        else:
+            fan = max(1, int(np.prod(array.shape[:-1])))
+            weights[name] = (rng.normal(0, 1, array.shape) / np.sqrt(fan)).astype(np.float32)
+    load_weights(model, weights)
+    return weights
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def built(request: Any) -> tuple[Network, keras.Model, dict[str, Any]]:
+    shape = Network(bands=4, widths=request.param, rate=0.3)
+    model = network.build(shape)
+    return shape, model, randomised(model, 7)
+
+
+def test_logits_equal_the_reference(built: tuple[Network, Any, dict[str, Any]]) -> None:
+    """Two samples, each with tile and masks of its own."""
+    shape, model, weights = built
+    rng = np.random.default_rng(1)
+    tiles = rng.normal(0, 1, (2, 48, 32, 4)).astype(np.float32)
+    drawn = masks.draw(shape, 3, b"m" * 32, b"s" * 32, range(2))
+    logits = predict(model, {"tile": tiles, **mask_inputs(shape, drawn)})
+    assert logits.shape == (2, 48, 32, 2)
+    for index, tile in enumerate(tiles):
+        own = {name: mask[index : index + 1] for name, mask in drawn.items()}
+        base, features = reference.trunk(shape, weights, tile)
+        (water,) = reference.water_logits(shape, weights, base, features, own)
+        assert np.abs(logits[index, ..., 0] - water).max() <= 1e-4
+        assert np.abs(logits[index, ..., 1] - base[..., 1]).max() <= 1e-4
+    assert np.ptp(logits[..., 0]) > 0.1
+    assert np.ptp(logits[..., 1]) > 0.1
+
+
+def test_moments_equal_the_reference(built: tuple[Network, Any, dict[str, Any]]) -> None:
+    shape, model, weights = built
+    exported = network.moments_model(shape, 3, 32)
+    network.copy_weights(model, exported)
+    tile = np.random.default_rng(2).normal(0, 1, (32, 32, 4)).astype(np.float32)
+    drawn = masks.draw(shape, 3, b"m" * 32, b"s" * 32, range(3))
+    out = exported({"tile": tile[None], **mask_inputs(shape, drawn)}, training=False)
+    wanted = reference.moments(shape, weights, tile, drawn)
+    assert set(out) == set(wanted._fields)
+    for name, array in wanted._asdict().items():
+        found = keras.ops.convert_to_numpy(out[name])
+        assert found.shape == (1, 32, 32, 1)
+        assert np.abs(found[0, ..., 0] - array).max() <= 1e-5, name
+
+
+def test_moments_of_extreme_logits_are_finite() -> None:
+    shape = Network(bands=2, widths=(8, 3))
+    model = network.moments_model(shape, 3, 16)
+    weights = randomised(model, 0)
+    # The features are never negative: water becomes certain, and so does the absence of cloud.
+    steep = np.array([1e6, -1e6], np.float32) * np.ones_like(weights["head/kernel"])
+    load_weights(model, {**weights, "head/kernel": steep})
+    tile = np.random.default_rng(2).normal(0, 1, (16, 16, 2)).astype(np.float32)
+    ones = mask_inputs(shape, masks.ones(shape, 3))
+    out = model({"tile": tile[None], **ones}, training=False)
+    found = {name: keras.ops.convert_to_numpy(array) for name, array in out.items()}
+    assert all(np.isfinite(array).all() for array in found.values())
+    assert found["aleatoric"].min() >= -1e-6
+    assert found["p_water"].max() == 1
+    assert found["p_cloud"].min() < 1e-30
+
+
+def test_masks_act_on_water_alone() -> None:
+    shape = Network(bands=3, widths=(2, 3, 3))
+    model = network.build(shape)
+    randomised(model, 4)
+    tile = np.random.default_rng(0).normal(0, 1, (1, 16, 16, 3)).astype(np.float32)
+
+    def logits(value: float) -> Any:
+        given = {k: v * np.float32(value) for k, v in masks.ones(shape).items()}
+        return predict(model, {"tile": tile, **mask_inputs(shape, given)})
+
+    none, half, full = logits(0), logits(0.5), logits(1)
+    np.testing.assert_array_equal(none[..., 1], full[..., 1])
+    assert np.abs(none[..., 0] - full[..., 0]).max() > 0.01
+    # linear in the masks
+    np.testing.assert_allclose(half[..., 0], (none + full)[..., 0] / 2, atol=1e-5)
+
+
+def test_the_default_network_is_small_and_has_both_heads() -> None:
+    config = TrainConfig()
+    model = network.build(Network(bands=4, widths=config.widths, rate=config.dropout))
+    assert model.count_params() <= MOST_PARAMETERS
+    assert model.output_shape == (None, None, None, 2)
+    names = {layer.name for layer in model.layers}
+    assert {"head", "correct_s8", "correct_s4", "correct_s2"} <= names
+
+
+def test_weights_come_back_by_name() -> None:
+    shape = Network(bands=2, widths=(2, 3))
+    first, second = network.build(shape), network.build(shape)
+    weights = randomised(first, 0)
+    network.copy_weights(first, second)
+    found = network.weight_arrays(second)
+    assert set(found) == set(weights)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == np.float32
+
+
+@pytest.mark.parametrize("module", [network, losses])
+def test_only_keras_so_that_any_backend_can_train(module: Any) -> None:
+    tree = ast.parse(Path(module.__file__).read_text("utf-8"))
+    names = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    roots = {name.split(".")[0] for name in names}
+    assert roots <= {"__future__", "collections", "dataclasses", "typing", "keras", "numpy"} | {
+        "onboard"
+    }
+    assert "keras" in roots
