@@ -100,9 +100,9 @@ def calibrate(
     Args:
         logits_of: chip index → water logits ``(T, H, W)`` and cloud logits ``(H, W)``.
         targets: water and cloud labels of every chip, ``(H, W)``.
-        deciding: whether a chip decides; generated chips do not where real ones can. One of them
-            at least has a known water label. Where none of them shows a cloud, all chips decide
-            on cloud.
+        deciding: whether a chip decides on water; generated chips do not where real ones can.
+            One of them at least has a known water label. On cloud all chips decide: real labels
+            of cloud are too few to decide alone.
     """
     water_logits, water, cloud_p, cloud = [], [], [], []
     for index, (own_water, own_cloud) in enumerate(targets):
@@ -123,14 +123,6 @@ def calibrate(
         balanced,
         # A good model finds enough at the balanced point already; an alert never needs more.
         min(balanced, sensitive_threshold(p, labels)),
-        _cloud_threshold(cloud_p, cloud, deciding),
+        best_threshold(np.concatenate(cloud_p), np.concatenate(cloud)),
         int(labels.size),
-    )
-
-
-def _cloud_threshold(p: list[Floats], cloud: list[Bytes], deciding: Sequence[bool]) -> float:
-    shown = any(own and (labels == 1).any() for own, labels in zip(deciding, cloud, strict=True))
-    picks = [i for i, own in enumerate(deciding) if own or not shown]
-    return best_threshold(
-        np.concatenate([p[i] for i in picks]), np.concatenate([cloud[i] for i in picks])
     )

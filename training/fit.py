@@ -1,9 +1,9 @@
 """Fitting: from chip folders to a run folder with weights, settings and provenance.
 
 A run folder holds ``config.toml``, ``run.json`` (sensor, network, normalisation, data hashes,
-versions, figures), ``history.csv`` and, when finished, ``weights.npz``: the moving average of
-the weights over the steps. ``checkpoint.npz`` lets a killed run go on where its last whole
-epoch ended.
+versions, figures), ``history.csv``, TensorBoard events and, when finished, ``curves.png`` and
+``weights.npz``: the moving average of the weights over the steps. ``checkpoint.npz`` lets a
+killed run go on where its last whole epoch ended.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from onboard.errors import ConfigError, DatasetError
 from onboard.network import Network
 from onboard.normalise import Normalisation
 from onboard.sensor import Sensor
+from training import curves
 from training.calibrate import Calibration, Floats, calibrate
 from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
@@ -127,6 +128,7 @@ def fit(
         history.append({"epoch": epoch + 1, "loss": loss, **iou})
         trainer.checkpoint(run, history)
         files.write_text(run / "history.csv", _csv(history))
+        curves.log(run, history[-1])
         on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
     calibration = _calibrate(trainer.averaged(), record, held, sensor, deciding)
     _finish(run, trainer, record, history, calibration)
@@ -319,6 +321,7 @@ def _finish(
     buffer = io.BytesIO()
     np.savez(buffer, **weight_arrays(trainer.averaged()))
     files.write_bytes(run / "weights.npz", buffer.getvalue())
+    curves.draw(run, history)
     done = {**record, "final": history[-1], "calibration": calibration.to_json()}
     files.write_text(run / "run.json", json.dumps(done, indent=1))
 

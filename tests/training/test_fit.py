@@ -24,7 +24,8 @@ from training.splits import split_ids
 from training.stream import ChipRef, TrainingStream, measure_normalisation
 
 TINY = TrainConfig(epochs=2, batch_size=4, crop=64, widths=(2, 3, 3))
-FILES = ["checkpoint.npz", "config.toml", "history.csv", "run.json", "weights.npz"]
+FILES = ["checkpoint.npz", "config.toml", "curves.png", "history.csv", "run.json"]
+FILES += ["tensorboard", "weights.npz"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -215,6 +216,7 @@ def test_a_broken_checkpoint(
     whole: tuple[Path, list[Epoch], list[Any]], tmp_path: Path, kept: float
 ) -> None:
     for name, data in content(whole[0]).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     data = (tmp_path / "checkpoint.npz").read_bytes()
     (tmp_path / "checkpoint.npz").write_bytes(data[: round(kept * len(data))])
@@ -281,3 +283,16 @@ def test_real_chips_decide_on_water_where_there_are_any(tmp_path: Path) -> None:
     cloudy = ChipRef(real, "1")
     assert fit.deciders([*made, cloudy], VNIR4) == [True, True, False]
     assert fit.deciders([*made, cloudy, ChipRef(real, "0")], VNIR4) == [False] * 3 + [True]
+
+
+def test_a_run_can_be_looked_at(whole: tuple[Path, list[Epoch], list[Any]]) -> None:
+    """Curves as a picture, and TensorBoard events of every epoch."""
+    finished = whole[0]
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+    events = EventAccumulator(str(finished / "tensorboard"))
+    events.Reload()
+    history = (finished / "history.csv").read_text("utf-8").splitlines()[1:]
+    steps = sorted({event.step for event in events.Tensors("water_iou")})
+    assert steps == list(range(1, len(history) + 1))
