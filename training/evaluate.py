@@ -14,11 +14,12 @@ import numpy.typing as npt
 from onboard.bundle import Bundle
 from onboard.classes import CLOUD, WATER
 from onboard.engines import Engine
-from onboard.errors import DatasetError
+from onboard.errors import ConfigError, DatasetError
 from onboard.scene import ArrayFrame
 from onboard.segment import Segmenter, TileMaps
 from onboard.sensor import Sensor
 from training import scores
+from training.augment import rescale
 from training.chips import UNKNOWN, Chip, ChipFolder
 from training.splits import split_ids
 
@@ -55,14 +56,28 @@ def run(
     ids: Sequence[str],
     passes: int,
     seed: int,
+    gsd_m: float | None = None,
     on_chip: Callable[[], None] = lambda: None,
 ) -> list[Scored]:
-    """Segment chips one by one."""
+    """Segment chips one by one.
+
+    ``gsd_m`` degrades each chip to that ground sample distance first, by blur and resampling; its
+    label goes where at least half of a pixel has it, and it is scored there.
+
+    Raises:
+        ConfigError: ``gsd_m`` is finer than the chips are.
+    """
     folder.check_sensor(bundle.sensor)
+    if gsd_m is not None and gsd_m < folder.gsd_m:
+        raise ConfigError(
+            f"--gsd {gsd_m:g}: {folder.path} has {folder.gsd_m:g} m; chips can only be made coarser"
+        )
     segmenter = Segmenter(bundle, engine, passes, seed)
     done = []
     for chip_id in ids:
         chip = folder.read(chip_id, bundle.sensor)
+        if gsd_m is not None and gsd_m > folder.gsd_m:
+            chip = rescale(chip, gsd_m / folder.gsd_m)
         done.append(Scored(chip, segmenter.whole(ArrayFrame(chip.reflectance))))
         on_chip()
     return done
@@ -76,7 +91,7 @@ def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
     Raises:
         DatasetError: no pixel is labelled land or water.
     """
-    flat = _flatten(results)
+    flat = flatten(results)
     true, p = flat["water"] == 1, flat["p_water"]
     said = flat["classes"] == WATER
     wrong = (p >= bundle.balanced.water) != true
@@ -96,6 +111,8 @@ def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
         "nll": scores.log_loss(p, true),
         "error_auroc_entropy": scores.auroc(flat["entropy"], wrong),
         "error_auroc_epistemic": scores.auroc(flat["epistemic"], wrong),
+        "aurc_entropy": scores.area_under_risk(flat["entropy"], wrong),
+        "aurc_epistemic": scores.area_under_risk(flat["epistemic"], wrong),
         "errors_in_most_uncertain_fifth": scores.errors_among(flat["entropy"], wrong),
         "mean_entropy": float(flat["entropy"].mean()),
         "mean_epistemic": float(flat["epistemic"].mean()),
@@ -114,7 +131,7 @@ def _defined(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _flatten(results: Sequence[Scored]) -> dict[str, npt.NDArray[Any]]:
+def flatten(results: Sequence[Scored]) -> dict[str, npt.NDArray[Any]]:
     """Pixels with a known water label, of all chips end to end."""
     parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
     for r in results:

@@ -42,6 +42,35 @@ def calibration_error(p: Floats, true: Flags, bins: int = 15) -> float:
     return sum(abs(float(a.mean()) - float(b.mean())) * len(a) for a, b in parts) / len(p)
 
 
+def reliability(p: Floats, true: Flags, bins: int = 15) -> tuple[Floats, Floats]:
+    """Mean probability and share of positives in bins of equal mass, lowest first."""
+    order = np.argsort(p, kind="stable")
+    parts = [(p[part], true[part]) for part in np.array_split(order, min(bins, len(p)))]
+    return (
+        np.array([float(a.mean()) for a, _ in parts]),
+        np.array([float(b.mean()) for _, b in parts]),
+    )
+
+
+def risk_coverage(uncertainty: Floats, wrong: Flags, points: int = 100) -> tuple[Floats, Floats]:
+    """Share of errors among the pixels that are kept, the most certain first.
+
+    Returns:
+        Coverage, ``1/points … 1``, and the risk there (Geifman & El-Yaniv 2017).
+    """
+    order = np.argsort(uncertainty, kind="stable")
+    errors = np.cumsum(wrong[order], dtype=np.int64)
+    kept = np.maximum(1, np.rint(np.linspace(1 / points, 1, points) * len(wrong))).astype(int)
+    return kept / len(wrong), errors[kept - 1] / kept
+
+
+def area_under_risk(uncertainty: Floats, wrong: Flags) -> float:
+    """AURC: the mean risk over all coverages; lower is better."""
+    order = np.argsort(uncertainty, kind="stable")
+    errors = np.cumsum(wrong[order], dtype=np.int64)
+    return float(np.mean(errors / np.arange(1, len(wrong) + 1)))
+
+
 def brier(p: Floats, true: Flags) -> float:
     """Mean squared error of the probability."""
     return float(np.mean((p.astype(np.float64) - true) ** 2))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import chain
 from typing import Any
 
@@ -9,14 +10,14 @@ import pytest
 
 from onboard import bundle, engines
 from onboard.classes import CLOUD, WATER
-from onboard.errors import DatasetError
+from onboard.errors import ConfigError, DatasetError
 from onboard.segment import TileMaps
 from onboard.sensor import Sensor
 from onboard.tiles import Tile
 from onboard.uncertainty import Moments, bernoulli_entropy, maps
 from tests.samples import BUNDLE, CHIPS
 from tests.training.chipsets import random_chip
-from training import evaluate
+from training import evaluate, report
 from training.chips import UNKNOWN, Chip, ChipFolder
 
 KEYS = {
@@ -34,6 +35,8 @@ KEYS = {
     "nll",
     "error_auroc_entropy",
     "error_auroc_epistemic",
+    "aurc_entropy",
+    "aurc_epistemic",
     "errors_in_most_uncertain_fifth",
     "mean_entropy",
     "mean_epistemic",
@@ -199,3 +202,31 @@ def test_a_split_without_chips(data_folder: Any) -> None:
     folder = ChipFolder.open(data_folder / "phisat2_sim")
     with pytest.raises(DatasetError, match="no chip falls into the split 'test'; try --split all"):
         evaluate.chips_of(folder, "test")
+
+
+def test_a_coarser_camera(shipped: bundle.Bundle) -> None:
+    folder, engine = ChipFolder.open(CHIPS), engines.load("tflite", shipped)
+    ids = folder.ids[:2]
+    fine, same = (evaluate.run(shipped, engine, folder, ids, 2, 0, gsd) for gsd in (None, 30.0))
+    coarse = evaluate.run(shipped, engine, folder, ids, 2, 0, 80.0)
+    for a, b, c in zip(fine, same, coarse, strict=True):
+        np.testing.assert_array_equal(a.found.classes, b.found.classes)
+        assert c.found.classes.shape == (48, 48)
+        assert c.chip.water.shape == (48, 48)
+    with pytest.raises(ConfigError, match="can only be made coarser"):
+        evaluate.run(shipped, engine, folder, ids, 2, 0, 10.0)
+
+
+def test_the_page_shows_figures_plots_and_failures(shipped: bundle.Bundle) -> None:
+    folder, engine = ChipFolder.open(CHIPS), engines.load("tflite", shipped)
+    found = evaluate.run(shipped, engine, folder, folder.ids, 2, 0)
+    table = evaluate.table(shipped, found)
+    text = report.page(shipped, "a <set>", "all", found, table)
+    assert "a &lt;set&gt;" in text
+    assert f"<td>{table['iou']:.4f}</td>" in text
+    assert not re.findall(r"""(?:src|href)=["']?(?:https?:)?//""", text)
+    # The worst chip comes first, and each gallery shows as many as there is room for.
+    shown = re.findall(r"<figcaption>chip (\w+),", text)
+    worst = max(found, key=lambda r: report.wrong_share(shipped, r))
+    assert shown[0] == worst.chip.id
+    assert len(shown) == 3 * report.SHOWN

@@ -122,3 +122,24 @@ def test_places_without_water_do_not_pull_the_interval_down() -> None:
     both, either = {"wet": 9, "dry": 0}, {"wet": 10, "dry": 0}
     assert scores.group_bootstrap(both, either, 0) == (0.9, 0.9)
     assert all(map(math.isnan, scores.group_bootstrap({"dry": 0}, {"dry": 0}, 0)))
+
+
+@given(PIXELS)
+def test_risk_by_sorting(found: Pixels) -> None:
+    uncertainty, wrong = arrays(found)
+    ranked = [bool(w) for _, w in sorted(zip(uncertainty, wrong, strict=True), key=lambda x: x[0])]
+    risks = [sum(ranked[: k + 1]) / (k + 1) for k in range(len(ranked))]
+    assert scores.area_under_risk(uncertainty, wrong) == pytest.approx(np.mean(risks))
+    coverage, risk = scores.risk_coverage(uncertainty, wrong)
+    assert coverage[-1] == 1
+    assert risk[-1] == pytest.approx(wrong.mean())
+    for share, value in zip(coverage, risk, strict=True):
+        assert value == pytest.approx(risks[round(share * len(ranked)) - 1])
+
+
+def test_reliability_of_an_honest_forecast() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.random(100_000)
+    said, seen = scores.reliability(p, rng.random(p.size) < p)
+    assert np.abs(said - seen).max() < 0.02
+    assert (np.diff(said) > 0).all()

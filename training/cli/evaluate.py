@@ -24,6 +24,8 @@ SPLITS = ("test", "calibration", "train", "all")
     show_default=True,
     help="Which places to score; 'all' for a set that training never saw.",
 )
+@click.option("--gsd", type=float, help="Degrade the chips to this ground sample distance, metres.")
+@click.option("--page", type=options.PATH, help="Folder for a page of plots and of failures.")
 @options.engine
 @options.passes
 @options.seed
@@ -33,6 +35,8 @@ def command(
     bundle: Path,
     chips: tuple[Path, ...],
     split: str,
+    gsd: float | None,
+    page: Path | None,
     engine: str,
     passes: int | None,
     seed: int,
@@ -57,12 +61,18 @@ def command(
         with Progress() as bar:
             task = bar.add_task(folder.name, total=len(ids))
             scored = evaluate.run(
-                loaded, runs, folder, ids, count, seed, partial(bar.advance, task)
+                loaded, runs, folder, ids, count, seed, gsd, partial(bar.advance, task)
             )
         # Two folders may bear one name; no figures may be lost.
         name = str(folder.path) if folder.name in results else folder.name
         results[name] = evaluate.table(loaded, scored)
         _show(name, split, results[name])
+        if page is not None:
+            from training import report as pages
+
+            text = pages.page(loaded, name, split, scored, results[name])
+            files.write_text(page / f"{folder.name}-{split}.html", text)
+            click.echo(f"{page / f'{folder.name}-{split}.html'}: written")
     report = {
         "bundle": loaded.name,
         "model_id": loaded.model_id.hex(),
@@ -70,6 +80,7 @@ def command(
         "passes": count,
         "seed": seed,
         "split": split,
+        "gsd_m": gsd,
         "results": results,
     }
     if json_file is not None:

@@ -1,0 +1,168 @@
+"""The evaluation page: figures, plots, and the chips on which the model does worst.
+
+One self-contained HTML file. A table says how good a model is; the pictures say what goes wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from onboard.bundle import Bundle
+from onboard.classes import CLOUD, WATER
+from onboard.uncertainty import LN2
+from training import scores
+from training.chips import UNKNOWN
+from training.evaluate import Scored, flatten
+
+Pixels = npt.NDArray[np.uint8]
+
+SHOWN = 8
+DPI = 110
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;
+color:#1d2126;background:#fff}
+h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.2rem}
+table{border-collapse:collapse}td,th{padding:.15rem .9rem .15rem 0;text-align:left}
+td:last-child{font-variant-numeric:tabular-nums}img{max-width:100%;height:auto}
+.chips{display:grid;grid-template-columns:repeat(auto-fill,minmax(520px,1fr));gap:1rem}
+figure{margin:0}figcaption{font-size:.85rem;color:#59616b}
+.chips img{image-rendering:pixelated;width:100%}
+@media(max-width:600px){.chips{grid-template-columns:1fr}}
+@media(prefers-color-scheme:dark){body{color:#e4e6e9;background:#15181c}figcaption{color:#9aa3ad}
+.plot{background:#fff}}
+"""
+
+
+def page(bundle: Bundle, name: str, split: str, results: Sequence[Scored], table: Any) -> str:
+    """The page as HTML.
+
+    Args:
+        bundle: what was scored.
+        name: of the chip folder.
+        split: which places.
+        results: every chip with what the model made of it.
+        table: the figures, by name.
+    """
+    worst = sorted(results, key=lambda r: -wrong_share(bundle, r))[:SHOWN]
+    unsure = sorted(results, key=lambda r: -float(np.nanmean(r.found.maps.entropy)))[:SHOWN]
+    unknown = sorted(results, key=lambda r: -float(np.nanmean(r.found.maps.epistemic)))[:SHOWN]
+    galleries = "".join(
+        f"<h2>{title}</h2><div class=chips>{''.join(chip_figure(bundle, r) for r in chips)}</div>"
+        for title, chips in (
+            ("Worst chips", worst),
+            ("Most uncertain chips, by entropy", unsure),
+            ("Least known chips, by the epistemic part", unknown),
+        )
+    )
+    rows = "".join(
+        f"<tr><td>{html.escape(key.replace('_', ' '))}</td><td>{text(value)}</td></tr>"
+        for key, value in table.items()
+    )
+    title = html.escape(f"{bundle.name} on {name}, {split} places")
+    return (
+        f'<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width='
+        f'device-width"><title>{title}</title><style>{STYLE}</style><h1>{title}</h1>'
+        f"<p>Model {bundle.model_id.hex()[:12]}. Each chip: the image in near infrared, red and "
+        "green; the label; the mask; entropy from 0 (black) to ln 2 (white). White is water, "
+        "grey unknown or cloud, black land.</p>"
+        f'<img class=plot alt="Reliability, risk over coverage, precision over recall" '
+        f'src="{plots(bundle, results)}"><table>{rows}</table>{galleries}</html>\n'
+    )
+
+
+def wrong_share(bundle: Bundle, scored: Scored) -> float:
+    """Share of a chip's labelled pixels that the balanced point gets wrong."""
+    known = scored.chip.water != UNKNOWN
+    said = scored.found.maps.p_water >= bundle.balanced.water
+    wrong = (said != (scored.chip.water == 1)) & known
+    return float(wrong.sum()) / max(1, int(known.sum()))
+
+
+def chip_figure(bundle: Bundle, scored: Scored) -> str:
+    """A chip, its label, its mask and its entropy, side by side."""
+    chip, found = scored.chip, scored.found
+    strip = np.concatenate(
+        [
+            false_colour(chip.reflectance),
+            grey(np.where(chip.water == UNKNOWN, 0.5, chip.water)),
+            grey(np.select([found.classes == WATER, found.classes == CLOUD], [1.0, 0.5], 0.0)),
+            grey(found.maps.entropy / LN2),
+        ],
+        axis=1,
+    )
+    buffer = io.BytesIO()
+    Image.fromarray(strip).save(buffer, "PNG")
+    caption = (
+        f"chip {html.escape(chip.id)}, place {html.escape(chip.group)}: "
+        f"{wrong_share(bundle, scored):.1%} wrong, mean entropy "
+        f"{float(np.nanmean(found.maps.entropy)):.3f}"
+    )
+    return (
+        f'<figure><img alt="{caption}" src="{uri(buffer)}"><figcaption>{caption}</figcaption>'
+        "</figure>"
+    )
+
+
+def false_colour(image: npt.NDArray[np.float32]) -> Pixels:
+    """Near infrared, red, green as red, green, blue; stretched to the chip's own range."""
+    shown = image[..., [3, 2, 1]]
+    low, high = np.percentile(shown, [1, 99], axis=(0, 1))
+    unit = np.clip((shown - low) / np.maximum(high - low, 1e-4), 0, 1)
+    return np.asarray(np.rint(255 * unit), np.uint8)
+
+
+def grey(unit: npt.NDArray[Any]) -> Pixels:
+    """Values 0…1 as grey; what is not a number becomes black."""
+    level = np.rint(255 * np.clip(np.nan_to_num(unit), 0, 1)).astype(np.uint8)
+    return np.repeat(level[..., None], 3, axis=-1)
+
+
+def plots(bundle: Bundle, results: Sequence[Scored]) -> str:
+    """Reliability, risk over coverage, precision over recall, as a data URI."""
+    flat = flatten(results)
+    true, p = flat["water"] == 1, flat["p_water"]
+    wrong = (p >= bundle.balanced.water) != true
+    figure = Figure(figsize=(10.5, 3.4), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, middle, right = figure.subplots(1, 3)
+    said, seen = scores.reliability(p, true)
+    left.plot([0, 1], [0, 1], color="#aaa", lw=1)
+    left.plot(said, seen, "o-", color="#0b61a4")
+    left.set(xlabel="said probability of water", ylabel="share that is water", title="Reliability")
+    for name, colour in (("entropy", "#0b61a4"), ("epistemic", "#d55e00")):
+        coverage, risk = scores.risk_coverage(flat[name], wrong)
+        middle.plot(coverage, risk, color=colour, label=name)
+    middle.set(xlabel="share of pixels kept", ylabel="share wrong", title="Risk over coverage")
+    middle.legend(frameon=False)
+    grid = np.linspace(0.01, 0.99, 99)
+    pairs = [scores.precision_recall(p >= t, true) for t in grid]
+    right.plot([r for _, r in pairs], [q for q, _ in pairs], color="#0b61a4")
+    for point, mark in ((bundle.balanced, "o"), (bundle.sensitive, "s")):
+        precision, recall = scores.precision_recall(p >= point.water, true)
+        right.plot(recall, precision, mark, color="#d55e00")
+    right.set(xlabel="recall", ylabel="precision", title="Water; balanced ●, sensitive ■")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return uri(buffer)
+
+
+def uri(buffer: io.BytesIO) -> str:
+    """A PNG as a data URI (RFC 2397)."""
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def text(value: Any) -> str:
+    """A figure for people."""
+    if isinstance(value, list):
+        return " – ".join(text(v) for v in value)
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
