@@ -56,8 +56,8 @@ def run(
     ids: Sequence[str],
     passes: int,
     seed: int,
-    gsd_m: float | None = None,
     on_chip: Callable[[], None] = lambda: None,
+    gsd_m: float | None = None,
 ) -> list[Scored]:
     """Segment chips one by one.
 

@@ -207,14 +207,16 @@ def test_a_split_without_chips(data_folder: Any) -> None:
 def test_a_coarser_camera(shipped: bundle.Bundle) -> None:
     folder, engine = ChipFolder.open(CHIPS), engines.load("tflite", shipped)
     ids = folder.ids[:2]
-    fine, same = (evaluate.run(shipped, engine, folder, ids, 2, 0, gsd) for gsd in (None, 30.0))
-    coarse = evaluate.run(shipped, engine, folder, ids, 2, 0, 80.0)
+    fine, same = (
+        evaluate.run(shipped, engine, folder, ids, 2, 0, gsd_m=gsd) for gsd in (None, 30.0)
+    )
+    coarse = evaluate.run(shipped, engine, folder, ids, 2, 0, gsd_m=80.0)
     for a, b, c in zip(fine, same, coarse, strict=True):
         np.testing.assert_array_equal(a.found.classes, b.found.classes)
         assert c.found.classes.shape == (48, 48)
         assert c.chip.water.shape == (48, 48)
     with pytest.raises(ConfigError, match="can only be made coarser"):
-        evaluate.run(shipped, engine, folder, ids, 2, 0, 10.0)
+        evaluate.run(shipped, engine, folder, ids, 2, 0, gsd_m=10.0)
 
 
 def test_the_page_shows_figures_plots_and_failures(shipped: bundle.Bundle) -> None:

@@ -61,7 +61,7 @@ def command(
         with Progress() as bar:
             task = bar.add_task(folder.name, total=len(ids))
             scored = evaluate.run(
-                loaded, runs, folder, ids, count, seed, gsd, partial(bar.advance, task)
+                loaded, runs, folder, ids, count, seed, partial(bar.advance, task), gsd
             )
         # Two folders may bear one name; no figures may be lost.
         name = str(folder.path) if folder.name in results else folder.name
