@@ -2,8 +2,9 @@
 
 Written node by node from the exported weights, so that nothing of a converter's taste gets in.
 What OpenVINO 2021.4.2 can put on a Myriad VPU decides the ops (tried with its own compiler):
-``Abs`` is written as ``Max(x, -x)``, up-sampling as ``Resize``, and the passes are a batch of
-masked features behind a prefix that is computed once. The weights stand once, whatever K.
+``Abs`` is written as ``Max(x, -x)``, up-sampling as ``Resize``, and the passes lie side by side as
+channels behind a prefix that is computed once: as a batch, the compiler would repeat every stage
+for every pass, and as a matrix product it fails. The weights stand once, whatever K.
 """
 
 from __future__ import annotations
@@ -73,6 +74,16 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
+    def split(self, x: str, parts: int) -> list[str]:
+        """One tensor a row."""
+        if parts == 1:
+            return [x]
+        names = [f"{x}_{k}" for k in range(parts)]
+        self.nodes.append(
+            helper.make_node("Split", [x], names, name=f"{x}_rows", axis=0, split=[1] * parts)
+        )
+        return names
+
     def one_by_one(self, x: str, name: str, kernel: npt.NDArray[Any], bias: Any = None) -> str:
         """A 1×1 convolution from ``(in, out)``."""
         inputs = [x, self.constant(f"{name}_w", kernel.T[:, :, None, None])]
@@ -138,15 +149,20 @@ def _trunk(graph: _Graph, network: Network) -> tuple[str, dict[str, str]]:
 
 
 def _correction(graph: _Graph, network: Network, features: dict[str, str], passes: int) -> str:
-    """The corrections of all passes, ``(K, 1, S, S)``; coarse ones ride on finer ones."""
+    """The corrections of all passes, ``(1, K, S, S)``; coarse ones ride on finer ones."""
     total = ""
     for site in network.sites:
         name = site.name
-        many = graph.add("Concat", [features[name]] * passes, f"many_{name}", axis=0)
-        masked = graph.add("Mul", [many, f"mask_{name}"], f"masked_{name}")
-        vector = graph.weights[f"correct_{name}/kernel"][0, 0]
-        own = graph.one_by_one(masked, f"correct_{name}", vector)
-        total = graph.add("Add", [total, own], f"sum_{name}") if total else own
+        kernel = graph.constant(
+            f"correct_{name}_w", graph.weights[f"correct_{name}/kernel"][0, 0].T[:, :, None, None]
+        )
+        own = []
+        for k, mask in enumerate(graph.split(f"mask_{name}", passes)):
+            masked = graph.add("Mul", [features[name], mask], f"masked_{name}_{k}")
+            conv = f"correct_{name}_{k}"
+            own.append(graph.add("Conv", [masked, kernel], conv, kernel_shape=[1, 1]))
+        both = graph.add("Concat", own, f"correct_{name}", axis=1)
+        total = graph.add("Add", [total, both], f"sum_{name}") if total else both
         total = graph.twice(total, f"lift_{name}", "linear")
     for i in range(int(np.log2(network.sites[-1].stride)) - 1):
         total = graph.twice(total, f"lift_{i}", "linear")
@@ -169,4 +185,4 @@ def _moments(graph: _Graph, correction: str, base: str) -> None:
         "p_water_2": graph.add("Mul", [p, p], "squares"),
     }
     for name, values in means.items():
-        graph.add("ReduceMean", [values], name, axes=[0], keepdims=1)
+        graph.add("ReduceMean", [values], name, axes=[1], keepdims=1)

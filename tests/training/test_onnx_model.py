@@ -16,7 +16,7 @@ from training import onnx_model
 
 # What OpenVINO 2021.4.2's Myriad compiler takes; `Abs` it does not.
 OPS = {"Add", "Concat", "Conv", "Log", "Max", "MaxPool", "Min", "Mul", "ReduceMean", "Relu"}
-OPS |= {"Resize", "Sigmoid", "Sub"}
+OPS |= {"Resize", "Sigmoid", "Split", "Sub"}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_the_graph_is_what_old_toolchains_read(shipped: bundle.Bundle) -> None:
 def test_the_weights_stand_once(shipped: bundle.Bundle) -> None:
     weights = shipped.weights()
     sizes = [len(onnx_model.build(shipped.network, weights, k, 64)) for k in (1, 10)]
-    assert sizes[1] - sizes[0] < 2_000
+    assert sizes[1] - sizes[0] < 8_000
     assert sizes[1] < 4.2 * sum(array.size for array in weights.values())
 
 
