@@ -84,9 +84,10 @@ bench: $(RUNTIME) ## what ten passes cost beside one, as a ratio in one run
 pictures: demo ## the pictures of the docs, from a fresh demo
 	@$(PYTHON) scripts/pictures.py
 
-figures: .venv/.stamp-dev ## the README's figures of the shipped bundle (needs the data folder)
+figures: .venv/.stamp-dev ## write the README's figures of the shipped bundle (needs the data folder)
 	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" --json docs/figures/dfc24-test.json
 	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/clouds" --json docs/figures/clouds-test.json
+	@$(PYTHON) -m benchmarks.passes --write
 	@$(PYTHON) scripts/readme_figures.py
 
 lock: ## write requirements/*.txt anew from the *.in files; UPGRADE=1 for the newest versions

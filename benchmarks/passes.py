@@ -1,12 +1,14 @@
 """What ten stochastic passes cost beside the deterministic one: `make bench`.
 
 Both run in turn in one process on the same tile, engine and threads, moments included; the ratio
-of the medians is the figure. Times alone say nothing about another machine.
+of the medians is the figure. Times alone say nothing about another machine. `--write` puts it into
+docs/figures.
 """
 
 import json
 import platform
 import statistics
+import sys
 import time
 from pathlib import Path
 
@@ -42,7 +44,8 @@ def main() -> None:
         "machine": f"{platform.machine()}, {platform.processor() or 'unnamed processor'}",
         "rounds": ROUNDS,
     }
-    OUT.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    if "--write" in sys.argv:
+        OUT.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     print(json.dumps(report, indent=1))
 
 

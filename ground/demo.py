@@ -32,7 +32,7 @@ from onboard.segment import Segmenter
 
 BUDGET = 200_000
 SENDINGS = 3
-FRAME_LOSS = 0.1
+FRAME_LOSS = 0.03
 CHANNEL_SEED = 8
 MASK_SEED = 1
 RGB = (3, 2, 1)
@@ -250,7 +250,7 @@ def _story(
         scores=scores,
         notes=(
             "The frame is generated: it shows no real place and no real day. The code that "
-            "segmented, sent and received it is the code that flies.",
+            "segmented and sent it is the code that flies.",
         ),
         files=(
             ("maps/flood.tif", "the classes as a cloud-optimised GeoTIFF, for QGIS"),

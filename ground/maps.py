@@ -28,7 +28,7 @@ from onboard import classes
 from onboard.errors import OutputError, ProductError
 from onboard.files import replacing
 from onboard.georef import Georef
-from onboard.product import Product, dequantise
+from onboard.product import EPISTEMIC_POWER, Product, dequantise
 from onboard.rasters import GDAL_ERRORS, check_written, unlocated_is_fine
 from onboard.reference_water import PERMANENT, PermanentWater
 
@@ -201,7 +201,7 @@ def sheet_of(product: Product, reference: PermanentWater | None = None) -> Sheet
     return Sheet(
         mask=mask,
         entropy=dequantise(product.entropy, product.levels),
-        epistemic=dequantise(product.epistemic, product.levels),
+        epistemic=dequantise(product.epistemic, product.levels, EPISTEMIC_POWER),
         block=product.block,
         georef=product.georef,
         labels=_labels(product, "flood" if flood else "water"),

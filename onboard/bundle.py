@@ -27,7 +27,7 @@ import numpy as np
 
 from onboard import files, signing
 from onboard.arrays import Array
-from onboard.errors import BundleError
+from onboard.errors import BundleError, OutputError
 from onboard.network import Network
 from onboard.normalise import Normalisation
 from onboard.segment import Thresholds
@@ -245,6 +245,27 @@ def _read(path: Path, name: str) -> bytes:
         ) from error
 
 
+def ours_to_replace(path: Path) -> None:
+    """Refuse to replace a folder that holds anything but one bundle.
+
+    Raises:
+        OutputError: it is no bundle, or holds other files too.
+    """
+    files.ours_to_replace(path, MANIFEST)
+    if not (path / MANIFEST).is_file():
+        return
+    try:
+        entries = json.loads((path / MANIFEST).read_bytes())["sets"].values()
+        own = {name for entry in entries for name in entry["files"]} | {MANIFEST, SIGNATURE}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        own = {MANIFEST}
+    for found in sorted(p for p in path.rglob("*") if not p.is_dir()):
+        if str(found.relative_to(path)) not in own:
+            raise OutputError(
+                f"{path}: holds {found.name}, which is no part of its bundle; move it away"
+            )
+
+
 def write(
     path: Path,
     manifest: Mapping[str, Any],
@@ -263,7 +284,7 @@ def write(
         ConfigError: the key cannot be read.
         OutputError: the folder cannot be written, or holds files that are no bundle.
     """
-    files.ours_to_replace(path, MANIFEST)
+    ours_to_replace(path)
     key = signing.read_private(key_file)
     details = manifest.get("sets", {})
     entries = {

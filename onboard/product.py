@@ -44,6 +44,7 @@ ID_BYTES = 16
 NOT_OBSERVED = 255
 DEFAULT_BLOCK = 8
 DEFAULT_LEVELS = 64
+EPISTEMIC_POWER = 2
 LN2 = math.log(2.0)
 
 FLAG_FLOOD = 0x01
@@ -127,7 +128,8 @@ class Product:
         georef: the grid; may be without coordinates.
         geolocation_sigma_m: one standard deviation of the position on the ground, metres.
         mask: (H, W) uint8 of ``onboard.classes``.
-        entropy, epistemic: (ceil(H/block), ceil(W/block)) uint8, see `quantise`.
+        entropy, epistemic: (ceil(H/block), ceil(W/block)) uint8, see `quantise`; epistemic with
+            ``EPISTEMIC_POWER``.
         statistics: figures over the frame.
         block, levels: of the two reduced maps.
         version: format version that the bytes had.
@@ -185,6 +187,7 @@ def quantise(
     observed: NDArray[np.bool_],
     block: int = DEFAULT_BLOCK,
     levels: int = DEFAULT_LEVELS,
+    power: int = 1,
 ) -> Mask:
     """Average a map of nats over blocks of observed pixels and round it to ``levels`` steps.
 
@@ -193,6 +196,8 @@ def quantise(
         observed: (H, W) bool.
         block: side of a block in pixels; the last row and column of blocks may be cut.
         levels: 2…255 steps from 0 to ln 2, both included.
+        power: 1 for even steps, 2 for steps that grow with the value: the epistemic part is
+            mostly far below ln 2, and even steps would round it away.
 
     Returns:
         (ceil(H/block), ceil(W/block)) uint8; ``NOT_OBSERVED`` where a block has no observed
@@ -201,15 +206,16 @@ def quantise(
     counts = _block_sums(observed, block, np.int64)
     clean = np.where(observed, values, np.zeros((), values.dtype))
     means = _block_sums(clean, block, np.float64) / np.maximum(counts, 1)
-    steps = np.floor(means / LN2 * (levels - 1) + 0.5)
-    codes: Mask = np.clip(steps, 0, levels - 1).astype(np.uint8)
+    share = np.clip(means / LN2, 0.0, 1.0) ** (1.0 / power)
+    codes: Mask = np.floor(share * (levels - 1) + 0.5).astype(np.uint8)
     codes[counts == 0] = NOT_OBSERVED
     return codes
 
 
-def dequantise(codes: Mask, levels: int = DEFAULT_LEVELS) -> NDArray[np.float32]:
+def dequantise(codes: Mask, levels: int = DEFAULT_LEVELS, power: int = 1) -> NDArray[np.float32]:
     """Undo `quantise`: (h, w) float32 in nats, NaN where nothing was observed."""
-    nats = codes.astype(np.float32) * np.float32(LN2 / (levels - 1))
+    share = codes.astype(np.float64) / (levels - 1)
+    nats = (LN2 * share**power).astype(np.float32)
     nats[codes == NOT_OBSERVED] = np.nan
     return nats
 

@@ -18,6 +18,7 @@ from onboard.georef import Georef
 from onboard.link import alerts
 from onboard.outbox import Item, Outbox
 from onboard.product import (
+    EPISTEMIC_POWER,
     ID_BYTES,
     MAX_PIXELS,
     MAX_SIDE,
@@ -217,7 +218,7 @@ class Runtime:
             geolocation_sigma_m=None,
             mask=seen.classes,
             entropy=quantise(seen.entropy, observed),
-            epistemic=quantise(seen.epistemic, observed),
+            epistemic=quantise(seen.epistemic, observed, power=EPISTEMIC_POWER),
             statistics=summarise(
                 seen.classes,
                 seen.entropy,

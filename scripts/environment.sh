@@ -11,6 +11,7 @@ set -euo pipefail
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
 
 unset PYTHONHOME PYTHONPATH VIRTUAL_ENV
+export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1 # the machine's certificates, as pip uses them
 export UV_PYTHON_DOWNLOADS=never # an interpreter comes from the machine, never from a download
 export PIP_REQUIRE_VIRTUALENV=0 PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1
 

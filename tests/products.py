@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from onboard.georef import Georef
-from onboard.product import Product, TimeQuality, observed_pixels, quantise, summarise
+from onboard.product import (
+    EPISTEMIC_POWER,
+    Product,
+    TimeQuality,
+    observed_pixels,
+    quantise,
+    summarise,
+)
 
 UTM = "EPSG:32606"
 
@@ -59,7 +66,7 @@ def make_product(seed: int = 0, height: int = 24, width: int = 33, **changes: An
         "geolocation_sigma_m": 12.5,
         "mask": mask,
         "entropy": quantise(entropy, seen, block, levels),
-        "epistemic": quantise(epistemic, seen, block, levels),
+        "epistemic": quantise(epistemic, seen, block, levels, EPISTEMIC_POWER),
         "statistics": summarise(mask, entropy, epistemic, entropy, georef, beyond),
     }
     return Product(**{**fields, **changes})

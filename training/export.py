@@ -172,7 +172,7 @@ def export(
 
 def _check_free(out: Path) -> None:
     """Before minutes of work: ``out`` is new, empty or a bundle, and can be written."""
-    files.ours_to_replace(out, bundle.MANIFEST)
+    bundle.ours_to_replace(out)
     files.make_folder(out.parent)
 
 

@@ -78,7 +78,11 @@ def _show(downlink: Downlink, out: Path, budget: int) -> None:
     console = Console(highlight=False)
     console.print(table)
     size = len(downlink.stream)
-    console.print(f"{out}: {size} of {budget} bytes; {downlink.waiting} items wait", soft_wrap=True)
+    console.print(
+        f"{out}: {size} of {budget} bytes; items that wait for their first sending: "
+        f"{downlink.waiting}; repeats still owed: {downlink.owed}",
+        soft_wrap=True,
+    )
 
 
 def _to_json(downlink: Downlink, budget: int) -> str:
@@ -98,6 +102,7 @@ def _to_json(downlink: Downlink, budget: int) -> str:
         "bytes": len(downlink.stream),
         "budget": budget,
         "waiting": downlink.waiting,
+        "owed": downlink.owed,
         "sent": sent,
     }
     return json.dumps(figures, indent=2) + "\n"

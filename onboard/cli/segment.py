@@ -37,8 +37,9 @@ def command(
 
     The first frame that cannot be read ends the run; those before it are done.
 
-    Bands, float32: class (0 land, 1 water, 2 cloud, 255 nodata), p_water, p_cloud, and entropy =
-    aleatoric + epistemic in nats; NaN where there is no data.
+    Six bands, float32: class (0 land, 1 water, 2 cloud, 255 nodata), p_water, p_cloud, entropy,
+    aleatoric and epistemic, the last three in nats, entropy = aleatoric + epistemic; NaN where
+    there is no data.
     """
     from onboard import bundle as bundles
     from onboard import engines, files

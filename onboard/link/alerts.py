@@ -6,6 +6,7 @@ where to look even when nothing else arrives.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ def pack(alert: Alert) -> bytes:
         round(alert.water_fraction * 0xFFFF),
         round(alert.unobserved_fraction * 0xFFFF),
         _steps(alert.entropy, LN2 / 254, _NO_ENTROPY),
-        _steps(alert.epistemic, LN2 / 254, _NO_ENTROPY),
+        _steps(_root(alert.epistemic), 1 / 254, _NO_ENTROPY),
     )
 
 
@@ -119,7 +120,7 @@ def unpack(data: bytes) -> Alert:
         water_fraction=water / 0xFFFF,
         unobserved_fraction=unobserved / 0xFFFF,
         entropy=_value(entropy, LN2 / 254, _NO_ENTROPY),
-        epistemic=_value(epistemic, LN2 / 254, _NO_ENTROPY),
+        epistemic=_square(_value(epistemic, 1 / 254, _NO_ENTROPY)),
     )
 
 
@@ -150,6 +151,15 @@ def alert_for(product: Product, product_id: bytes, wet: Flags | None = None) -> 
 
 def _steps(value: float | None, unit: float, none: int) -> int:
     return none if value is None else min(round(value / unit), none - 1)
+
+
+def _root(nats: float | None) -> float | None:
+    """The epistemic part as a root of its share of ln 2: it is mostly far below ln 2."""
+    return None if nats is None else math.sqrt(nats / LN2)
+
+
+def _square(root: float | None) -> float | None:
+    return None if root is None else LN2 * root * root
 
 
 def _value(steps: int, unit: float, none: int) -> float | None:

@@ -47,13 +47,15 @@ class Downlink:
     Attributes:
         stream: whole frames with sync markers, never more bytes than the budget.
         sent: what it holds, in order.
-        waiting: items that still wait for at least one sending.
+        waiting: items that still wait for their first sending.
+        owed: sendings that are still wanted of items that went down at least once.
         before, after: the counters at its beginning and end.
     """
 
     stream: bytes
     sent: tuple[Sent, ...]
     waiting: int
+    owed: int
     before: Mapping[str, int]
     after: Mapping[str, int]
 
@@ -105,8 +107,11 @@ def fill(
     stream = frames.cadus(whole, counters, frame_length)
     if pad:
         stream += frames.idle_cadus(budget // cadu - len(stream) // cadu, counters, frame_length)
-    owed = sum(item.sendings == 0 for item in items) - sum(not s.item.sendings for s in chosen)
-    return Downlink(stream, tuple(chosen), owed, before, counters.values)
+    gone = {one.item.item: one.sendings for one in chosen}
+    left = [(item, sendings - item.sendings - gone.get(item.item, 0)) for item in items]
+    waiting = sum(item.sendings == 0 and item.item not in gone for item in items)
+    owed = sum(count for item, count in left if item.sendings or item.item in gone)
+    return Downlink(stream, tuple(chosen), waiting, owed, before, counters.values)
 
 
 class _Room:

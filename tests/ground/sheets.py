@@ -96,7 +96,7 @@ def flown(reference: PermanentWater | None = None) -> product.Product:
         geolocation_sigma_m=35.0,
         mask=drawn.mask,
         entropy=product.quantise(entropy, seen, BLOCK),
-        epistemic=product.quantise(entropy / 4, seen, BLOCK),
+        epistemic=product.quantise(entropy / 4, seen, BLOCK, power=product.EPISTEMIC_POWER),
         statistics=product.summarise(drawn.mask, entropy, entropy / 4, entropy, georef, beyond),
         block=BLOCK,
     )

@@ -124,6 +124,14 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_a_file_beside_the_bundles_own_is_never_lost(copy: Path) -> None:
+    bundle.write(copy, {}, {"x": {"f": b"1"}}, DEMO_KEY)
+    (copy / "thesis.txt").write_text("mine", "utf-8")
+    with pytest.raises(OutputError, match=r"holds thesis\.txt"):
+        bundle.write(copy, {}, {"x": {"f": b"2"}}, DEMO_KEY)
+    assert bundle.load(copy, ["x"]).content == {"f": b"1"}
+
+
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd"])
 def test_a_name_that_leads_out_of_the_bundle(copy: Path, name: str) -> None:
     manifest = json.loads((copy / bundle.MANIFEST).read_text("utf-8"))

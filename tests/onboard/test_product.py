@@ -15,6 +15,7 @@ from onboard import product as products
 from onboard.errors import ProductError
 from onboard.georef import IDENTITY, Georef
 from onboard.product import (
+    EPISTEMIC_POWER,
     LN2,
     Product,
     Statistics,
@@ -201,6 +202,17 @@ def test_quantise_equals_the_plain_loop(height, width, block, levels, seed):
 def test_quantise_clips_to_its_levels():
     seen = np.ones((1, 2), bool)
     assert quantise(np.array([[-1e-9, LN2 + 1e-6]]), seen, 1, 255).tolist() == [[0, 254]]
+
+
+def test_small_values_survive_uneven_steps():
+    nats = np.full((8, 8), 0.0006)
+    seen = np.ones((8, 8), bool)
+    assert quantise(nats, seen).tolist() == [[0]]
+    codes = quantise(nats, seen, power=EPISTEMIC_POWER)
+    assert dequantise(codes, power=EPISTEMIC_POWER)[0, 0] == pytest.approx(0.0006, rel=0.25)
+    for power in (1, 2):
+        ends = quantise(np.array([[0.0, LN2]]), np.ones((1, 2), bool), 1, 64, power)
+        assert dequantise(ends, 64, power).tolist() == [[0, pytest.approx(LN2)]]
 
 
 def test_summary_counts_and_averages_observed_pixels():

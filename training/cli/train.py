@@ -41,6 +41,8 @@ def command(
     from training.chips import ChipFolder
     from training.progress import show
 
+    if (out / "weights.npz").exists():
+        click.echo(f"{out}: is finished; only its calibration is made again")
     folders = [ChipFolder.open(path) for path in chips]
     show(folders, SENSORS[sensor], settings, out)
     click.echo(f"{out}: trained; 'floodsat export {out} --out BUNDLE --key KEY' makes a bundle")

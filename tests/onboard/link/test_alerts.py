@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -45,12 +46,16 @@ def test_round_trip_within_the_steps_of_the_fields(**fields):
         "water_fraction": 1 / 65535,
         "unobserved_fraction": 1 / 65535,
         "entropy": LN2 / 254,
-        "epistemic": LN2 / 254,
+        # Its steps grow with it: the root has even ones.
+        "epistemic": 2 * LN2 / 254,
     }
     for name, step in steps.items():
         one, two = getattr(alert, name), getattr(back, name)
         assert (one is None) == (two is None), name
         assert one is None or abs(one - two) <= step / 2 * 1.001, name
+    if alert.epistemic is not None:
+        roots = [math.sqrt(one.epistemic / LN2) for one in (alert, back)]
+        assert abs(roots[0] - roots[1]) <= 0.5 / 254 * 1.001
     assert (back.flood, back.acquired_ms) == (alert.flood, alert.acquired_ms)
     if alert.place is None:
         assert back.place is None

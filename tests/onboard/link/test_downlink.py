@@ -163,7 +163,10 @@ def test_command_writes_the_stream_and_records_the_pass(tmp_path, outbox):
     result = run(tmp_path, "--budget", "100000", "--json", str(tmp_path / "f.json"))
     assert result.exit_code == 0, result.output
     stream = (tmp_path / "pass.bin").read_bytes()
-    assert f"{len(stream)} of 100000 bytes; 0 items wait" in result.output
+    assert (
+        f"{len(stream)} of 100000 bytes; items that wait for their first sending: 0"
+        in result.output
+    )
     figures = json.loads((tmp_path / "f.json").read_text())
     assert figures["bytes"] == len(stream)
     assert [(one["kind"], one["sendings"]) for one in figures["sent"]] == [
@@ -186,3 +189,15 @@ def test_command_without_an_outbox(tmp_path):
     result = run(tmp_path, "--budget", "100000")
     assert isinstance(result.exception, OutputError)
     assert not (tmp_path / "pass.bin").exists()
+
+
+def test_repeats_that_are_owed_are_said(tmp_path):
+    with Outbox(tmp_path / "o.sqlite") as outbox:
+        packed = pack(noisy_product(3))
+        outbox.record(bytes(32), bytes(32), products=[Item(packed, 1.0)])
+        room = len(fill(outbox, 10 * len(packed), sendings=1).stream)
+        once = fill(outbox, room, sendings=2)
+        assert (once.waiting, once.owed) == (0, 1)
+        once.commit(outbox)
+        rest = fill(outbox, 10 * len(packed), sendings=2)
+        assert (rest.waiting, rest.owed) == (0, 0)
