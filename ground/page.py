@@ -30,6 +30,9 @@ from onboard.georef import Georef
 TEMPLATES = Path(__file__).with_name("templates")
 SHOWN = 1280
 """Longest side of a picture in the page, in pixels."""
+SCALED = 99.0
+"""Per cent of the epistemic map within its colour scale; a few blocks far above the others would
+leave the rest black."""
 KNOTS = 9
 """Points per side of the grid from which the page reads longitude and latitude: bilinear
 between them, which on a frame of 100 km is right to a few metres."""
@@ -158,7 +161,7 @@ def render(story: Story) -> str:
         key=_key(sheet, part),
         ratio=_aspect_ratio(sheet.georef),
         scale=palette.scale_css(),
-        epistemic_top=_top(sheet.epistemic),
+        epistemic_top=_top(sheet.epistemic, SCALED),
         stages=_stage_rows(story.stages),
         total=seconds(sum(spent for _, spent in story.stages)),
         provenance=[*sheet.labels.rows(), *place_rows(sheet)],
@@ -307,7 +310,7 @@ def _pictures(story: Story) -> dict[str, str | None]:
         "frame": None if story.rgb is None else data_uri(palette.jpeg_bytes(story.rgb)),
         "mask": data_uri(palette.png_bytes(palette.mask_rgba(mask))),
         "entropy": shaded(sheet.entropy, palette.MAX_NATS),
-        "epistemic": shaded(sheet.epistemic, _top(sheet.epistemic)),
+        "epistemic": shaded(sheet.epistemic, _top(sheet.epistemic, SCALED)),
         "agreement": None if agreement is None else data_uri(palette.png_bytes(agreement)),
     }
 
@@ -374,9 +377,10 @@ def _aspect_ratio(georef: Georef) -> float:
     return round(georef.width * width / (georef.height * height), 5)
 
 
-def _top(nats: Floats) -> float:
-    """Return the end of a scale that shows the map: its maximum, rounded up to two digits."""
-    peak = float(np.max(nats, initial=0.0, where=np.isfinite(nats)))
+def _top(nats: Floats, share: float = 100.0) -> float:
+    """Return the end of a scale that holds ``share`` per cent of a map, rounded up."""
+    seen = nats[np.isfinite(nats)]
+    peak = float(np.percentile(seen, share)) if seen.size else 0.0
     if peak <= 0.0:
         return palette.MAX_NATS
     unit = 10.0 ** (math.floor(math.log10(peak)) - 1)
