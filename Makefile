@@ -22,7 +22,7 @@ remade = $(shell bash $(SCRIPT) made-here $(1) || echo again)
 RUNTIME := .venv/.stamp-$(if $(wildcard .venv/.stamp-dev),dev,base)
 
 # Python 3.9 is looked for before the long part of `make test`, not after it.
-CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight lint types pytest flight)
+CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight lint types flight-env pytest flight)
 
 # Real imagery, which is never part of the project.
 DATA := $(or $(FLOODSAT_DATA),../shared/data)

@@ -5,35 +5,25 @@ The temperature is folded into the last linear layers; the model id is the hash 
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
-from onboard import bundle, files, golden, masks, signing
+from onboard import bundle, files, golden, signing
 from onboard.engines.reference import ReferenceEngine
 from onboard.errors import ConfigError
 from onboard.network import Network
 from onboard.sensor import Sensor
 from onboard.triage import Limits
-from training.network import build, copy_weights, moments_model
+from training.targets import CHUNK, DEFAULT, MAKERS, Made, Weights, npz
 
-Weights = dict[str, npt.NDArray[np.float32]]
-
-CHUNK = 10
-TILE = 512
 GOLDEN_PASSES = 12
-TARGETS = ("tflite", "reference")
 PROVENANCE = ("data", "train_chips", "versions", "config", "final")
 RECORD = ("sensor", "network", "normalisation", "calibration", *PROVENANCE)
 
@@ -111,7 +101,7 @@ def export(
     name: str,
     version: int,
     card: str,
-    targets: tuple[str, ...] = TARGETS,
+    targets: tuple[str, ...] = DEFAULT,
     on_target: Callable[[str], None] = lambda target: None,
 ) -> None:
     """Make a bundle.
@@ -123,7 +113,7 @@ def export(
         name: of the bundle.
         version: of the bundle, counts up.
         card: model card, Markdown.
-        targets: which of `TARGETS` to make.
+        targets: which of `training.targets.MAKERS` to make.
         on_target: called with the name of what is made next.
 
     Raises:
@@ -132,19 +122,27 @@ def export(
     """
     signing.read_private(key)
     _check_free(out)
-    calibration = run.record["calibration"]
-    weights = tempered(run.weights, calibration["temperature"])
-    sets: dict[str, dict[str, bytes]] = {}
-    details: dict[str, Any] = {}
+    weights = tempered(run.weights, run.record["calibration"]["temperature"])
+    made: dict[str, Made] = {}
     for target in targets:
         on_target(target)
-        if target == "reference":
-            sets[target] = {bundle.WEIGHTS: _npz(weights)}
-        if target == "tflite":
-            sets[target] = _tflite(run.network, weights)
-            models = {str(chunk): _tflite_name(chunk) for chunk in (1, CHUNK)}
-            details[target] = {"tile": TILE, "models": models}
-    manifest = {
+        made[target] = MAKERS[target](run.network, weights)
+    manifest = _manifest(run, name, version, weights, made)
+    on_target("golden tile")
+    common = {
+        bundle.GOLDEN: _golden(manifest, weights, out),
+        bundle.CARD: card.encode("utf-8"),
+    }
+    sets = {target: one.files for target, one in made.items()}
+    bundle.write(out, manifest, {**sets, bundle.COMMON: common}, key)
+
+
+def _manifest(
+    run: Run, name: str, version: int, weights: Weights, made: dict[str, Made]
+) -> dict[str, Any]:
+    """Everything that a bundle says of itself but the files' hashes."""
+    calibration = run.record["calibration"]
+    return {
         "name": name,
         "version": version,
         "model_id": bundle.weights_id(weights).hex(),
@@ -160,14 +158,8 @@ def export(
         },
         "triage": Limits().to_json(),
         "provenance": {k: run.record[k] for k in PROVENANCE},
-        "sets": details,
+        "sets": {target: one.details for target, one in made.items()},
     }
-    on_target("golden tile")
-    sets[bundle.COMMON] = {
-        bundle.GOLDEN: _golden(manifest, weights, out),
-        bundle.CARD: card.encode("utf-8"),
-    }
-    bundle.write(out, manifest, sets, key)
 
 
 def _check_free(out: Path) -> None:
@@ -178,69 +170,13 @@ def _check_free(out: Path) -> None:
 
 def _golden(manifest: dict[str, Any], weights: Weights, out: Path) -> bytes:
     """Golden image and its moments by the reference engine, float32."""
-    own = bundle.Bundle(out, manifest, "", {bundle.WEIGHTS: _npz(weights)})
+    own = bundle.Bundle(out, manifest, "", {bundle.WEIGHTS: npz(weights)})
     image = golden_image(own.sensor)
     moments = golden.run(own, ReferenceEngine(own), image, GOLDEN_PASSES)
-    return _npz(
+    return npz(
         {
             "image": image,
             "passes": np.array(GOLDEN_PASSES, np.int64),
             **{name: array.astype(np.float32) for name, array in moments._asdict().items()},
         }
     )
-
-
-def _npz(arrays: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _tflite_name(chunk: int) -> str:
-    return f"tflite/k{chunk}.tflite"
-
-
-def _tflite(network: Network, weights: Weights) -> dict[str, bytes]:
-    source = build(network)
-    load_weights(source, weights)
-    made = {}
-    for chunk in (1, CHUNK):
-        model = moments_model(network, chunk, TILE)
-        copy_weights(source, model)
-        made[_tflite_name(chunk)] = _convert(model)
-    return made
-
-
-def load_weights(model: keras.Model, weights: Weights) -> None:
-    """Set every variable of ``model`` from ``<layer>/<variable>`` names."""
-    for layer in model.layers:
-        for variable in layer.weights:
-            variable.assign(weights[f"{layer.name}/{variable.name}"])
-
-
-def _convert(model: keras.Model) -> bytes:
-    import tensorflow as tf
-
-    with _quiet():
-        content: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    return content
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's chatter, which it writes past Python, off the terminal."""
-    saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as sink:
-        try:
-            os.dup2(sink.fileno(), 1)
-            os.dup2(sink.fileno(), 2)
-            yield
-        finally:
-            for number, handle in enumerate(saved, start=1):
-                os.dup2(handle, number)
-                os.close(handle)
-
-
-def mask_inputs(network: Network, drawn: masks.Masks) -> dict[str, npt.NDArray[np.float32]]:
-    """Masks by site as the Keras models take them: input name → ``(T, 1, 1, C)``."""
-    return {f"mask_{s.name}": drawn[s.name].reshape(-1, 1, 1, s.channels) for s in network.sites}

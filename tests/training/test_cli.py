@@ -17,7 +17,7 @@ from onboard.cli import run
 from tests.samples import BUNDLE, CHIPS, DEMO_KEY
 from tests.training.chipsets import copied_samples, small_folder, write_chip
 from tests.training.runs import finished_run
-from training import clouds, export
+from training import clouds, export, targets
 from training.config import TrainConfig
 
 TINY = "epochs = 1\nbatch_size = 6\ncrop = 32\nwidths = [2, 3, 3]\n"
@@ -28,8 +28,9 @@ def quick() -> Iterator[None]:
     """Few skies and small tiles: neither changes what the commands do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clouds, "make_bank", partial(clouds.make_bank, skies=3))
-        patch.setattr(export, "TILE", 96)
+        patch.setattr(targets, "TILE", 96)
         patch.setattr(export, "CHUNK", 3)
+        patch.setattr(targets, "CHUNK", 3)
         yield
 
 

@@ -15,7 +15,7 @@ from onboard.network import Network
 from onboard.sensor import VNIR4, Sensor
 from tests.samples import DEMO_KEY
 from tests.training.runs import WIDTHS, finished_run, random_weights, record
-from training import export
+from training import export, targets
 from training.card import default_card, read_card
 from training.config import MAX_LEVELS
 
@@ -31,8 +31,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> export.Run:
 def small_tiles() -> Any:
     """Converting is quicker for them, and nothing else changes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "TILE", 96)
+        patch.setattr(targets, "TILE", 96)
         patch.setattr(export, "CHUNK", 3)
+        patch.setattr(targets, "CHUNK", 3)
         yield
 
 

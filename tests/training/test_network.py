@@ -13,8 +13,8 @@ from onboard.engines import reference
 from onboard.network import Network
 from training import losses, network
 from training.config import TrainConfig
-from training.export import load_weights, mask_inputs
 from training.fit import predict
+from training.targets import load_weights, mask_inputs
 
 SHAPES = [(8, 16, 32, 48), (2, 3), (2, 3, 3, 4, 5)]
 MOST_PARAMETERS = 100_000
