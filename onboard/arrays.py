@@ -15,6 +15,5 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Flags = NDArray[np.bool_]
     Floats = NDArray[np.floating[Any]]
-    Words = NDArray[np.uint64]
 else:
-    Array = Bytes = Flags = Floats = Words = Any
+    Array = Bytes = Flags = Floats = Any

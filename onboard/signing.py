@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.serialization import (
 from onboard import files
 from onboard.errors import ConfigError
 
-SIGNATURE_BYTES = 64
 DEMO_KEY = Path(__file__).parent / "keys" / "demo.pub"
 
 PublicKeys = dict[str, Ed25519PublicKey]

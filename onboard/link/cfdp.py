@@ -19,7 +19,6 @@ from spacepackets.util import ByteFieldU8, ByteFieldU32
 from onboard.link.apid import GROUND_ENTITY, SATELLITE_ENTITY
 
 SEGMENT = 1024
-MAX_NAME = 255
 TRANSACTIONS = 1 << 32
 
 

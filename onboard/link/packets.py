@@ -19,7 +19,6 @@ from onboard.link.apid import Apid
 PRIMARY = 6
 CRC = 2
 OVERHEAD = PRIMARY + cds.SIZE + CRC
-MAX_PACKET = PRIMARY + 65_536
 MIN_IDLE = PRIMARY + 1
 IDLE_FILL = 0x55
 
