@@ -5,6 +5,7 @@ The temperature is folded into the last linear layers; the model id is the hash 
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Callable
@@ -15,8 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from onboard import bundle, files, golden, signing
-from onboard.engines.reference import ReferenceEngine
+from onboard import bundle, engines, files, golden, signing
 from onboard.errors import ConfigError
 from onboard.network import Network
 from onboard.sensor import Sensor
@@ -130,7 +130,7 @@ def export(
     manifest = _manifest(run, name, version, weights, made)
     on_target("golden tile")
     common = {
-        bundle.GOLDEN: _golden(manifest, weights, out),
+        bundle.GOLDEN: _golden(manifest, weights, made, out),
         bundle.CARD: card.encode("utf-8"),
     }
     sets = {target: one.files for target, one in made.items()}
@@ -168,15 +168,22 @@ def _check_free(out: Path) -> None:
     files.make_folder(out.parent)
 
 
-def _golden(manifest: dict[str, Any], weights: Weights, out: Path) -> bytes:
-    """Golden image and its moments by the reference engine, float32."""
-    own = bundle.Bundle(out, manifest, "", {bundle.WEIGHTS: npz(weights)})
+def _golden(manifest: dict[str, Any], weights: Weights, made: dict[str, Made], out: Path) -> bytes:
+    """Golden image and its moments by the reference and by every engine made, float32."""
+    content = {bundle.WEIGHTS: npz(weights)}
+    for one in made.values():
+        content.update(one.files)
+    own = bundle.Bundle(out, manifest, "", content)
     image = golden_image(own.sensor)
-    moments = golden.run(own, ReferenceEngine(own), image, GOLDEN_PASSES)
-    return npz(
-        {
-            "image": image,
-            "passes": np.array(GOLDEN_PASSES, np.int64),
-            **{name: array.astype(np.float32) for name, array in moments._asdict().items()},
-        }
-    )
+    moments = {
+        f"{name}/{part}": array.astype(np.float32)
+        for name in ("reference", *(t for t in made if t in engines.LOADERS and t != "reference"))
+        for part, array in golden.run(own, engines.load(name, own), image, GOLDEN_PASSES)
+        ._asdict()
+        .items()
+    }
+    arrays: dict[str, Any] = {"image": image, "passes": np.int64(GOLDEN_PASSES), **moments}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    content_bytes: bytes = buffer.getvalue()
+    return content_bytes
