@@ -7,7 +7,6 @@ what was observed sets the stretch: a few bright clouds would turn the land blac
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 
 from ground.palette import U8
 from onboard import classes
 from onboard.errors import FrameError
+from onboard.rasters import unlocated_is_fine
 
 PERCENTILES = (2.0, 98.0)
 FEWEST = 100
@@ -44,10 +44,8 @@ def read_rgb(
         FrameError: not readable, or a band is missing.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as frame:
-                samples, valid = _decimated(frame, path, bands, limit)
+        with unlocated_is_fine(), rasterio.open(path) as frame:
+            samples, valid = _decimated(frame, path, bands, limit)
     except RasterioError as error:
         raise FrameError(f"{path}: cannot be shown ({error}); is it a whole raster?") from error
     return stretch(samples, valid, _observed(mask, valid))

@@ -8,7 +8,6 @@ nats on the coarser grid of blocks.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
 from ground import palette
 from ground.palette import U8, Subject
@@ -339,9 +337,8 @@ def _cog(
         "transform": rasterio.Affine(*grid.transform),
     }
     try:
-        with replacing(path) as part, warnings.catch_warnings():
-            # A frame without coordinates is allowed, and its map says so in a tag.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        # A frame without coordinates is allowed, and its map says so in a tag.
+        with replacing(path) as part, unlocated_is_fine():
             with rasterio.Env(GDAL_PAM_ENABLED=False), rasterio.open(part, "w", **profile) as tif:
                 yield tif
             check_written(part, path)

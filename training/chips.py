@@ -11,7 +11,6 @@ import csv
 import hashlib
 import math
 import tomllib
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from onboard.errors import DatasetError
+from onboard.rasters import READ_ERRORS, unlocated_is_fine
 from onboard.sensor import Sensor
 
 UNKNOWN = 255
@@ -279,11 +278,9 @@ def _read_raster(path: Path, bands: int) -> npt.NDArray[Any]:
             "its partner out"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as dataset:
-                samples = np.asarray(dataset.read())
-    except (RasterioError, OSError) as error:
+        with unlocated_is_fine(), rasterio.open(path) as dataset:
+            samples = np.asarray(dataset.read())
+    except READ_ERRORS as error:
         raise DatasetError(
             f"{path}: cannot be read as a TIFF ({error}); copy it again from its source"
         ) from error

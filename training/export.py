@@ -185,5 +185,4 @@ def _golden(manifest: dict[str, Any], weights: Weights, made: dict[str, Made], o
     arrays: dict[str, Any] = {"image": image, "passes": np.int64(GOLDEN_PASSES), **moments}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    content_bytes: bytes = buffer.getvalue()
-    return content_bytes
+    return buffer.getvalue()
