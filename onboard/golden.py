@@ -23,9 +23,19 @@ if TYPE_CHECKING:
 
 SIDE = 48
 SEED = 20190704
-TOLERANCE = {"tflite": 1e-5, "reference": 1e-6}
+TOLERANCE = {
+    "tflite": 1e-5,
+    "tflite-f16": 1e-5,
+    "tflite-int8": 0.05,
+    "openvino": 1e-5,
+    "openvino-2021": 1e-5,
+    "myriad": 2e-2,
+    "reference": 1e-6,
+}
 """Largest difference allowed in any moment, by engine; CPUs round differently in float32, and
-the expected moments are stored in it."""
+the expected moments are stored in it. Runtimes differ by an integer step or two in INT8. A Myriad
+stick computes in FP16 and is held to the reference: rounding weights and features alone gives 1e-3
+here, and what the chip itself does was never measured on hardware."""
 SCALE = 1e-4
 """Reflectance per unit of the stored image."""
 
@@ -53,7 +63,7 @@ def run(bundle: Bundle, engine: Engine, image: Array, passes: int) -> Moments:
     tile = place(image.astype(np.float32) * np.float32(SCALE), size)
     inputs = bundle.normalisation.apply(tile, np.ones(tile.shape[:2], bool))
     drawn = masks.draw(bundle.network, SEED, bundle.model_id, GOLDEN_SCENE, list(range(passes)))
-    start = (size - SIDE) // 2
+    start = (size - SIDE) // 2 - bundle.network.halo
     inside = slice(start, start + SIDE)
     return Moments(*(a[inside, inside] for a in engine.run(inputs, drawn)))
 

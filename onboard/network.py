@@ -6,13 +6,20 @@ logit: features at 1/8, 1/4 and 1/2 resolution, each channel switched by a dropo
 one linear 1×1 weight vector per *site* and up-sampled. A pass costs almost nothing beyond the
 shared part, and the logit is linear in the masks.
 
-    tile ─ enc0 ─ enc1 ─ enc2 ─ enc3 ┐
-             └──────┴──────┴─ dec2 ─ dec1 ─ dec0 ─ head ─▶ base logits (water, cloud)
-                        enc3·m8   dec2·m4  dec1·m2 ─ 1×1, up-sampled ─▶ water correction
+    tile ─ stem, enc0 ─ enc1 ─ enc2 ┐
+                  └──────┴─ dec1 ─ dec0 ─ head ─▶ base logits (water, cloud)
+               enc2·m8   dec1·m4  dec0·m2 ─ 1×1, up-sampled ─▶ water correction
 
-Every block is two 3×3 convolutions, batch-normalised, with ReLU; blocks meet by 2×2 max pooling
-on the way down and nearest-neighbour up-sampling on the way up; corrections are up-sampled
-bilinearly. No layer pools over the whole tile, so a pixel depends on its receptive field only.
+The stem is the first convolution, 6×6 with stride 2: it sees every pixel and spares the network
+all work at full resolution, where a small one would spend most of its time moving memory. The
+head gives each feature pixel the logits of its 2×2 pixels. Between them every block is two 3×3
+convolutions, batch-normalised, with ReLU; blocks meet by 2×2 max pooling on the way down and
+nearest-neighbour up-sampling on the way up; corrections are up-sampled bilinearly. No layer pools
+over the whole tile, so a pixel depends on its receptive field only.
+
+A tile is its *core* and a *halo* of context. Only the encoder looks at the halo: from the
+bottleneck on, engines cut the features to the core and the few pixels around it that the
+remaining convolutions reach (`Network.margin`), so that a halo costs a part of the network only.
 """
 
 from __future__ import annotations
@@ -23,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 
 CONVS_PER_BLOCK = 2
 CORRECTED_SCALES = 3
+STEM_STRIDE = 2
+STEM_KERNEL = 6
 
 if TYPE_CHECKING:
     Span = tuple[int, int]
@@ -56,13 +65,13 @@ class Network:
 
     Attributes:
         bands: input channels.
-        widths: feature channels of the encoder blocks, full resolution first; each block halves
-            the resolution, so the stride is ``2 ** (len(widths) - 1)``.
+        widths: feature channels of the encoder blocks, half resolution first; each block but
+            the first halves the resolution, so the stride is ``2 ** len(widths)``.
         rate: dropout probability at every site.
     """
 
     bands: int = 4
-    widths: tuple[int, ...] = (8, 16, 32, 48)
+    widths: tuple[int, ...] = (16, 32, 48)
     rate: float = 0.2
 
     def __post_init__(self) -> None:
@@ -73,19 +82,26 @@ class Network:
 
     @property
     def depth(self) -> int:
-        """Index of the coarsest level; level ``i`` has stride ``2**i``."""
+        """Index of the coarsest level."""
         return len(self.widths) - 1
+
+    def stride_of(self, level: int) -> int:
+        """Input pixels per feature pixel of a level; level 0 is the stem's."""
+        return STEM_STRIDE << level
 
     @property
     def stride(self) -> int:
         """Tile origins and sizes are multiples of this, in pixels."""
-        return 1 << self.depth
+        return self.stride_of(self.depth)
 
     @property
     def sites(self) -> list[Site]:
         """Where masks act, coarsest first. Masks are drawn in this order."""
-        levels = range(self.depth, max(self.depth - CORRECTED_SCALES, 0), -1)
-        return [Site(f"s{2**i}", self.widths[i], 2**i, self.rate) for i in levels]
+        levels = range(self.depth, max(self.depth - CORRECTED_SCALES, -1), -1)
+        return [
+            Site(f"s{self.stride_of(i)}", self.widths[i], self.stride_of(i), self.rate)
+            for i in levels
+        ]
 
     @property
     def receptive_radius(self) -> int:
@@ -98,13 +114,14 @@ class Network:
 
     def _seen_from(self, pixel: int) -> Span:
         """First and last input index that the output at ``pixel`` depends on, along one axis."""
-        spans = [self._decoder_span(0, (pixel, pixel))]
-        span, level = (pixel, pixel), 0
+        own = pixel // STEM_STRIDE
+        spans = [self._decoder_span(0, (own, own))]
+        span, stride = (pixel, pixel), 1
         for site in reversed(self.sites):
-            while 2**level < site.stride:
+            while stride < site.stride:
                 # Half-pixel bilinear: an even index lies between i-1 and i, an odd one i and i+1.
-                span, level = ((span[0] - 1) // 2, (span[1] + 1) // 2), level + 1
-            spans.append(self._decoder_span(level, span))
+                span, stride = ((span[0] - 1) // 2, (span[1] + 1) // 2), stride * 2
+            spans.append(self._decoder_span((stride // STEM_STRIDE).bit_length() - 1, span))
         return min(low for low, _ in spans), max(high for _, high in spans)
 
     def _decoder_span(self, level: int, span: Span) -> Span:
@@ -119,16 +136,29 @@ class Network:
     def _encoder_span(self, level: int, span: Span) -> Span:
         """Input span of an encoder block's output."""
         low, high = span[0] - CONVS_PER_BLOCK, span[1] + CONVS_PER_BLOCK
-        return (low, high) if level == 0 else self._encoder_span(level - 1, (2 * low, 2 * high + 1))
+        if level:
+            return self._encoder_span(level - 1, (2 * low, 2 * high + 1))
+        # The stem takes the place of the first 3×3 convolution.
+        around = (STEM_KERNEL - STEM_STRIDE) // 2
+        low, high = STEM_STRIDE * (low + 1), STEM_STRIDE * (high - 1) + STEM_STRIDE - 1
+        return low - around, high + around
+
+    def margin(self, level: int) -> int:
+        """Feature pixels kept around the core where the decoder works, at one level.
+
+        Zero padding at the cut spoils a ring as wide as the convolutions reach; the finer level
+        and the bilinear up-sampling of corrections need as many good pixels again.
+        """
+        return CONVS_PER_BLOCK if level == self.depth else 2 * CONVS_PER_BLOCK
+
+    def cut(self, level: int) -> int:
+        """Feature pixels that the decoder drops on each side of a whole tile, at one level."""
+        return self.halo // self.stride_of(level) - self.margin(level)
 
     @property
     def halo(self) -> int:
-        """The receptive radius, rounded up to the stride: what a tile needs around its core."""
+        """The receptive radius, rounded up to the stride: what a tile needs around its core, px."""
         return -(-self.receptive_radius // self.stride) * self.stride
-
-    def mask_shapes(self, passes: int) -> dict[str, tuple[int, int, int, int]]:
-        """Input name → shape of the masks of ``passes`` passes, channels last."""
-        return {f"mask_{site.name}": (passes, 1, 1, site.channels) for site in self.sites}
 
     def to_json(self) -> dict[str, Any]:
         """The shape as plain JSON types."""

@@ -26,6 +26,7 @@ Bytes = npt.NDArray[np.uint8]
 
 SENSITIVE_RECALL = 0.95
 GRID = np.round(np.arange(0.02, 0.99, 0.01), 2)
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Calibration:
 
     Attributes:
         temperature: divides the logits of water.
-        balanced: water threshold with the best IoU.
+        balanced: water threshold: of those whose IoU cannot be told from the best, the nearest
+            to 1/2; see `balanced_threshold`.
         sensitive: the highest water threshold whose recall is at least `SENSITIVE_RECALL`; on
             `GRID`, unless that lies below it.
         cloud: cloud threshold with the best IoU; 0.5 where no cloud is labelled.
@@ -77,6 +79,48 @@ def best_threshold(p: Floats, target: Bytes) -> float:
     return float(GRID[int(np.argmax(found))])
 
 
+def balanced_threshold(p: Floats, water: Bytes, places: npt.NDArray[np.int64]) -> float:
+    """The threshold on `GRID` nearest to 1/2 that is as good as the best, as far as one can tell.
+
+    Calibration places are few, and the threshold that happens to be best on them is often not on
+    others. As with the one-standard-error rule (Breiman et al. 1984, section 3.4.3), all those
+    count as equal whose IoU is less than one standard error below the best; the error is of that
+    very difference, by resampling whole places. The probabilities are calibrated, so that 1/2 is
+    where to go among equals.
+
+    Args:
+        p: ``(N,)`` probabilities.
+        water: ``(N,)`` 0 or 1.
+        places: ``(N,)`` index of the place of every pixel.
+    """
+    if not (water == 1).any():
+        return 0.5
+    both, either = _counts(p, water, places)
+    pooled = both.sum(0) / either.sum(0)
+    best = int(np.argmax(pooled))
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(len(both), np.full(len(both), 1 / len(both)), RESAMPLES)
+    resampled = (drawn @ both) / np.maximum(drawn @ either, 1)
+    error = (resampled[:, best, None] - resampled).std(0)
+    equal = GRID[pooled[best] - pooled <= error]
+    return float(equal[np.argmin(np.abs(equal - 0.5))])
+
+
+def _counts(
+    p: Floats, water: Bytes, places: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pixels in the intersection and in the union, by place and threshold of `GRID`."""
+    both = np.zeros((int(places.max()) + 1, len(GRID)), np.int64)
+    either = np.zeros_like(both)
+    for index in range(len(both)):
+        own, true = p[places == index], water[places == index] == 1
+        for column, threshold in enumerate(GRID):
+            said = own >= threshold
+            both[index, column] = np.count_nonzero(said & true)
+            either[index, column] = np.count_nonzero(said | true)
+    return both, either
+
+
 def sensitive_threshold(p: Floats, water: Bytes) -> float:
     """The highest threshold on `GRID` that finds `SENSITIVE_RECALL` of the water pixels.
 
@@ -94,6 +138,7 @@ def calibrate(
     logits_of: Callable[[int], tuple[Floats, Floats]],
     targets: Sequence[tuple[Bytes, Bytes]],
     deciding: Sequence[bool],
+    places: Sequence[str],
 ) -> Calibration:
     """Choose temperature and thresholds.
 
@@ -103,8 +148,11 @@ def calibrate(
         deciding: whether a chip decides on water; generated chips do not where real ones can.
             One of them at least has a known water label. On cloud all chips decide: real labels
             of cloud are too few to decide alone.
+        places: the group of every chip.
     """
     water_logits, water, cloud_p, cloud = [], [], [], []
+    where: list[npt.NDArray[np.int64]] = []
+    numbers = {place: number for number, place in enumerate(_deciding_places(places, deciding))}
     for index, (own_water, own_cloud) in enumerate(targets):
         passes, cloud_logit = logits_of(index)
         known = own_cloud != UNKNOWN
@@ -114,10 +162,11 @@ def calibrate(
             known = own_water != UNKNOWN
             water_logits.append(passes[:, known])
             water.append(own_water[known])
+            where.append(np.full(water[-1].size, numbers[places[index]], np.int64))
     logits, labels = np.concatenate(water_logits, axis=1), np.concatenate(water)
     temperature = fit_temperature(logits, labels)
     p = expit(logits / temperature).mean(axis=0)
-    balanced = best_threshold(p, labels)
+    balanced = balanced_threshold(p, labels, np.concatenate(where))
     return Calibration(
         temperature,
         balanced,
@@ -126,3 +175,7 @@ def calibrate(
         best_threshold(np.concatenate(cloud_p), np.concatenate(cloud)),
         int(labels.size),
     )
+
+
+def _deciding_places(places: Sequence[str], deciding: Sequence[bool]) -> list[str]:
+    return sorted({place for place, decides in zip(places, deciding, strict=True) if decides})

@@ -11,7 +11,7 @@ from typing import Any
 
 from onboard.errors import ConfigError
 
-MAX_LEVELS = 6
+MAX_LEVELS = 5
 """Deeper, the halo would leave no core in the tiles that an export makes."""
 
 
@@ -26,7 +26,7 @@ class TrainConfig:
         crop: side of the training crops in pixels, a multiple of the network's stride.
         learning_rate: peak of the cosine schedule.
         weight_decay: decoupled (AdamW), per step.
-        widths: feature channels per level, full resolution first.
+        widths: feature channels per level, half resolution first.
         dropout: probability that a channel of a site is dropped.
         dice_weight: weight of the soft Dice term beside the cross-entropy of water.
         cloud_weight: weight of the cloud head's cross-entropy.
@@ -42,7 +42,7 @@ class TrainConfig:
     crop: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
-    widths: tuple[int, ...] = (8, 16, 32, 48)
+    widths: tuple[int, ...] = (16, 32, 48)
     dropout: float = 0.2
     dice_weight: float = 0.5
     cloud_weight: float = 0.5
@@ -99,7 +99,7 @@ def _coerce(key: str, value: Any, default: Any, source: str) -> Any:
 
 
 def _check(config: TrainConfig, source: str) -> None:
-    stride = 2 ** max(0, len(config.widths) - 1)
+    stride = 2 ** len(config.widths)
     levels = 2 <= len(config.widths) <= MAX_LEVELS and min(config.widths) >= 1
     # key → whether it is good, and what is
     rules: dict[str, tuple[bool, str]] = {

@@ -1,9 +1,9 @@
 """Fitting: from chip folders to a run folder with weights, settings and provenance.
 
 A run folder holds ``config.toml``, ``run.json`` (sensor, network, normalisation, data hashes,
-versions, figures), ``history.csv``, TensorBoard events and, when finished, ``curves.png`` and
-``weights.npz``: the moving average of the weights over the steps. ``checkpoint.npz`` lets a
-killed run go on where its last whole epoch ended.
+versions, figures), ``history.csv``, TensorBoard events and, when finished, ``curves.png``, the
+chips that an export needs (`training.kept`) and ``weights.npz``: the moving average of the weights
+over the steps. ``checkpoint.npz`` lets a killed run go on where its last whole epoch ended.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from onboard.errors import ConfigError, DatasetError
 from onboard.network import Network
 from onboard.normalise import Normalisation
 from onboard.sensor import Sensor
-from training import curves
+from training import curves, kept
 from training.calibrate import Calibration, Floats, calibrate
 from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
@@ -131,6 +131,11 @@ def fit(
         curves.log(run, history[-1])
         on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
     calibration = _calibrate(trainer.averaged(), record, held, sensor, deciding)
+    judges = [ref for ref, decides in zip(held, deciding, strict=True) if decides]
+    record["kept"] = {
+        name: kept.keep(run / name, refs, sensor, normalisation)
+        for name, refs in ((kept.REPRESENTATIVE, train), (kept.HELD, judges))
+    }
     _finish(run, trainer, record, history, calibration)
 
 
@@ -308,7 +313,8 @@ def _calibrate(
         return logits[..., 0], logits[0, ..., 1]
 
     targets = [(target[0, ..., 0], target[0, ..., 1]) for _, target in batches]
-    return calibrate(logits_of, targets, deciding)
+    places = [f"{ref.folder.name}/{ref.folder.groups[ref.id]}" for ref in held]
+    return calibrate(logits_of, targets, deciding, places)
 
 
 def _finish(

@@ -1,13 +1,11 @@
 """The network in Keras, written with ``keras.ops`` and layers only, so any backend can train it.
 
-Two views of the same layers: `build` gives logits for a batch of tiles, each with masks of its
-own (training); `moments_model` gives the moments of K passes over one tile (export), with
-everything that does not depend on the masks computed once.
+Logits for a batch of tiles, each with masks of its own. What engines run is written by
+`training.tflite_model` and `training.onnx_model` from the trained weights.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -15,29 +13,32 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers, ops
 
-from onboard.network import CONVS_PER_BLOCK, Network
+from onboard.engines.reference import BATCH_NORM_EPSILON
+from onboard.network import CONVS_PER_BLOCK, STEM_KERNEL, STEM_STRIDE, Network
 
 Tensor = Any
 
 
 def _block(x: Tensor, width: int, name: str) -> Tensor:
     for i in range(CONVS_PER_BLOCK):
-        x = layers.Conv2D(width, 3, padding="same", use_bias=False, name=f"{name}_conv{i}")(x)
-        x = layers.BatchNormalization(momentum=0.95, epsilon=1e-3, name=f"{name}_bn{i}")(x)
+        stem = name == "enc0" and i == 0
+        x = layers.Conv2D(
+            width,
+            STEM_KERNEL if stem else 3,
+            strides=STEM_STRIDE if stem else 1,
+            padding="same",
+            use_bias=False,
+            name=f"{name}_conv{i}",
+        )(x)
+        x = layers.BatchNormalization(
+            momentum=0.95, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn{i}"
+        )(x)
         x = layers.ReLU(name=f"{name}_relu{i}")(x)
     return x
 
 
-@dataclass(frozen=True)
-class Trunk:
-    """The deterministic part: base logits ``(N, H, W, 2)`` and the sites' features."""
-
-    base: Tensor
-    features: dict[str, Tensor]
-
-
-def trunk(tile: Tensor, network: Network) -> Trunk:
-    """Encoder, decoder and head over normalised tiles ``(N, H, W, bands)``."""
+def _trunk(tile: Tensor, network: Network) -> tuple[Tensor, dict[str, Tensor]]:
+    """Base logits ``(N, H, W, 2)`` and the sites' features, from normalised tiles."""
     skips = []
     x = tile
     for level, width in enumerate(network.widths):
@@ -50,9 +51,9 @@ def trunk(tile: Tensor, network: Network) -> Trunk:
         x = layers.UpSampling2D(2, interpolation="nearest", name=f"up{level}")(x)
         x = layers.Concatenate(name=f"skip{level}")([x, skips[level]])
         x = _block(x, network.widths[level], f"dec{level}")
-        features[f"s{2**level}"] = x
-    base = layers.Conv2D(2, 1, name="head")(x)
-    return Trunk(base, {s.name: features[s.name] for s in network.sites})
+        features[f"s{network.stride_of(level)}"] = x
+    base = layers.Conv2D(2 * STEM_STRIDE**2, 1, name="head")(x)
+    return ops.nn.depth_to_space(base, STEM_STRIDE), features
 
 
 def _correction_layers(network: Network) -> dict[str, layers.Layer]:
@@ -70,13 +71,13 @@ def _correct(network: Network, features: dict[str, Tensor], masks: dict[str, Ten
         own = convs[site.name](ops.multiply(features[site.name], masks[site.name]))
         total = own if total is None else ops.add(total, own)
         total = layers.UpSampling2D(2, interpolation="bilinear", name=f"lift_{site.name}")(total)
-    for i in range(int(np.log2(network.sites[-1].stride)) - 1):
+    for i in range(network.sites[-1].stride.bit_length() - 2):
         total = layers.UpSampling2D(2, interpolation="bilinear", name=f"lift_{i}")(total)
     return total
 
 
 def build(network: Network) -> keras.Model:
-    """The training view.
+    """The network as it is trained.
 
     Inputs: ``tile`` ``(N, H, W, bands)`` normalised, and ``mask_<site>`` ``(N, 1, 1, C)`` for
     every site. Output: logits ``(N, H, W, 2)``, water given clear sky, and cloud.
@@ -86,42 +87,10 @@ def build(network: Network) -> keras.Model:
         site.name: keras.Input((1, 1, site.channels), name=f"mask_{site.name}")
         for site in network.sites
     }
-    deep = trunk(tile, network)
-    water = ops.add(deep.base[..., :1], _correct(network, deep.features, masks))
-    logits = ops.concatenate([water, deep.base[..., 1:]], axis=-1)
+    base, features = _trunk(tile, network)
+    water = ops.add(base[..., :1], _correct(network, features, masks))
+    logits = ops.concatenate([water, base[..., 1:]], axis=-1)
     return keras.Model([tile, *masks.values()], logits, name="floodsat")
-
-
-def moments_model(network: Network, passes: int, tile_size: int) -> keras.Model:
-    """The export view: the moments of ``passes`` passes over one tile.
-
-    The mean entropy of K Bernoullis is taken with one logarithm a pixel: with
-    ``m = max(p, 1-p) = sigmoid(|l|)``, ``H = -log m + |l|·(1-m)``, and the logarithms of the K
-    passes add up to the logarithm of a product that lies in ``[2**-K, 1]``.
-
-    Inputs: ``tile`` ``(1, S, S, bands)``, ``mask_<site>`` ``(K, 1, 1, C)``. Outputs by name, each
-    ``(1, S, S, 1)``: ``p_water``, ``p_cloud``, ``aleatoric`` (mean entropy, nats), ``p_water_2``
-    (mean of squares).
-    """
-    tile = keras.Input(batch_shape=(1, tile_size, tile_size, network.bands), name="tile")
-    masks = {
-        name: keras.Input(batch_shape=shape, name=name)
-        for name, shape in network.mask_shapes(passes).items()
-    }
-    deep = trunk(tile, network)
-    own = {site.name: masks[f"mask_{site.name}"] for site in network.sites}
-    logit = ops.add(deep.base[..., :1], _correct(network, deep.features, own))
-    p = ops.sigmoid(logit)
-    q = ops.subtract(1.0, p)
-    surest = ops.prod(ops.maximum(p, q), axis=0, keepdims=True)
-    doubt = ops.sum(ops.abs(logit) * ops.minimum(p, q), axis=0, keepdims=True)
-    outputs = {
-        "p_water": ops.mean(p, axis=0, keepdims=True),
-        "p_cloud": ops.sigmoid(deep.base[..., 1:]),
-        "aleatoric": ops.multiply(ops.subtract(doubt, ops.log(surest)), 1.0 / passes),
-        "p_water_2": ops.mean(ops.square(p), axis=0, keepdims=True),
-    }
-    return keras.Model([tile, *masks.values()], outputs, name="floodsat_moments")
 
 
 def weight_arrays(model: keras.Model) -> dict[str, npt.NDArray[np.float32]]:
@@ -131,10 +100,3 @@ def weight_arrays(model: keras.Model) -> dict[str, npt.NDArray[np.float32]]:
         for variable in layer.weights:
             found[f"{layer.name}/{variable.name}"] = np.asarray(variable, dtype=np.float32)
     return found
-
-
-def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Give ``target`` the weights of ``source``, layer by layer name."""
-    for layer in target.layers:
-        if layer.weights:
-            layer.set_weights(source.get_layer(layer.name).get_weights())

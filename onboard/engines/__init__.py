@@ -29,19 +29,34 @@ class Engine(Protocol):
         """Side of the tiles it takes, in pixels; None for any multiple of the stride."""
 
     def run(self, tile: Array, masks: Masks) -> Moments:
-        """Moments over all passes that ``masks`` holds.
+        """Moments of the tile's core over all passes that ``masks`` holds.
 
         Args:
             tile: float32 ``(S, S, bands)``, normalised.
             masks: site name → ``(passes, channels)``.
+
+        Returns:
+            Each moment ``(S - 2·halo, S - 2·halo)``, with the network's halo.
         """
 
 
 LOADERS = {
     "tflite": "onboard.engines.tflite:TFLiteEngine",
+    "tflite-f16": "onboard.engines.tflite:Float16Engine",
+    "tflite-int8": "onboard.engines.tflite:Int8Engine",
+    "openvino": "onboard.engines.openvino:OpenVINOEngine",
+    "openvino-2021": "onboard.engines.myriad:on_cpu",
+    "myriad": "onboard.engines.myriad:supervised",
     "reference": "onboard.engines.reference:ReferenceEngine",
 }
 DEFAULT = "tflite"
+SETS = {"openvino-2021": "myriad"}
+"""Engines that read the bundle's set of another; every other reads the set of its own name."""
+
+
+def set_of(name: str) -> str:
+    """The bundle's set that an engine reads."""
+    return SETS.get(name, name)
 
 
 def load(name: str, bundle: Bundle) -> Engine:

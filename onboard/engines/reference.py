@@ -13,7 +13,7 @@ import numpy as np
 
 from onboard.arrays import Array
 from onboard.masks import Masks
-from onboard.network import CONVS_PER_BLOCK, Network
+from onboard.network import CONVS_PER_BLOCK, STEM_STRIDE, Network
 from onboard.uncertainty import Moments, bernoulli_entropy
 
 if TYPE_CHECKING:
@@ -41,29 +41,53 @@ Weights = Mapping[str, Array]
 
 
 def moments(network: Network, weights: Weights, tile: Array, masks: Masks) -> Moments:
-    """Moments by the definition: every pass, its entropy, then plain means."""
+    """Moments of the core by the definition: every pass, its entropy, then plain means.
+
+    The whole tile is computed and the halo cut off at the very end, so that this also checks what
+    faster engines leave out on the way.
+    """
     base, features = trunk(network, weights, tile)
-    p = 1 / (1 + np.exp(-np.stack(list(water_logits(network, weights, base, features, masks)))))
-    p_cloud = 1 / (1 + np.exp(-base[..., 1]))
+    inside = tuple(slice(network.halo, side - network.halo) for side in tile.shape[:2])
+    logits = water_logits(network, weights, base, features, masks)
+    p = sigmoid(np.stack([logit[inside] for logit in logits]))
+    p_cloud = sigmoid(base[..., 1][inside])
     return Moments(p.mean(0), p_cloud, bernoulli_entropy(p).mean(0), (p * p).mean(0))
 
 
-def trunk(network: Network, weights: Weights, tile: Array) -> tuple[Array, dict[str, Array]]:
-    """Base logits ``(H, W, 2)`` and the features by stride name, ``s1`` … ``s<stride>``."""
+def trunk(
+    network: Network, weights: Weights, tile: Array, seen: dict[str, Array] | None = None
+) -> tuple[Array, dict[str, Array]]:
+    """Base logits ``(H, W, 2)`` and the features by stride name, ``s2`` … ``s<stride>``.
+
+    ``seen``, if given, is filled with what every convolution makes, behind its ReLU, by its name.
+    """
+    seen = {} if seen is None else seen
     x = np.asarray(tile, np.float64)
     skips: list[Array] = []
     for level in range(network.depth + 1):
         if level:
             x = max_pool(x)
-        x = block(x, weights, f"enc{level}")
+        x = block(x, weights, f"enc{level}", seen)
         skips.append(x)
     features = {f"s{network.stride}": x}
     for level in range(network.depth - 1, -1, -1):
         x = np.concatenate([repeat(x), skips[level]], axis=-1)
-        x = block(x, weights, f"dec{level}")
-        features[f"s{2**level}"] = x
-    base = x @ weights["head/kernel"][0, 0] + weights["head/bias"]
-    return base, features
+        x = block(x, weights, f"dec{level}", seen)
+        features[f"s{network.stride_of(level)}"] = x
+    seen["head"] = x @ weights["head/kernel"][0, 0] + weights["head/bias"]
+    return spread(seen["head"]), features
+
+
+def sigmoid(x: Array) -> Array:
+    """The logistic function; no logit is too large for it."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
+
+
+def spread(x: Array) -> Array:
+    """Depth to space: ``(H, W, 4·C)``, rows before columns before channels, to ``(2H, 2W, C)``."""
+    height, width, depth = x.shape
+    parts = x.reshape(height, width, STEM_STRIDE, STEM_STRIDE, depth // STEM_STRIDE**2)
+    return parts.transpose(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, -1)
 
 
 def water_logits(
@@ -88,27 +112,35 @@ def water_logits(
     return logits
 
 
-def block(x: Array, weights: Weights, name: str) -> Array:
+def block(x: Array, weights: Weights, name: str, seen: dict[str, Array]) -> Array:
     """Convolution, batch normalisation by the stored statistics, ReLU; repeated."""
     for i in range(CONVS_PER_BLOCK):
-        x = conv3(x, weights[f"{name}_conv{i}/kernel"])
+        stem = name == "enc0" and i == 0
+        x = conv(x, weights[f"{name}_conv{i}/kernel"], STEM_STRIDE if stem else 1)
         bn = f"{name}_bn{i}"
         scale = weights[f"{bn}/gamma"] / np.sqrt(
             weights[f"{bn}/moving_variance"] + BATCH_NORM_EPSILON
         )
         x = (x - weights[f"{bn}/moving_mean"]) * scale + weights[f"{bn}/beta"]
         x = np.maximum(x, 0.0)
+        seen[f"{name}_conv{i}"] = x
     return x
 
 
-def conv3(x: Array, kernel: Array) -> Array:
-    """3×3 cross-correlation with zero padding: ``(H, W, in)`` × ``(3, 3, in, out)``."""
+def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
+    """Cross-correlation with zero padding: ``(H, W, in)`` × ``(k, k, in, out)``.
+
+    The output has a ``stride``-th of the rows and columns; the padding is even on all sides.
+    """
     height, width, _ = x.shape
-    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-    out = np.zeros((height, width, kernel.shape[-1]))
-    for dy in range(3):
-        for dx in range(3):
-            out += padded[dy : dy + height, dx : dx + width] @ kernel[dy, dx]
+    side = len(kernel)
+    around = (side - stride) // 2
+    padded = np.pad(x, ((around, around), (around, around), (0, 0)))
+    out = np.zeros((height // stride, width // stride, kernel.shape[-1]))
+    for dy in range(side):
+        for dx in range(side):
+            seen = padded[dy : dy + height : stride, dx : dx + width : stride]
+            out += seen @ kernel[dy, dx]
     return out
 
 

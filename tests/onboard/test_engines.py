@@ -68,7 +68,7 @@ def test_equal_masks_leave_nothing_unknown(shipped: bundle.Bundle, tflite: Any, 
     one = masks.draw(shipped.network, 1, shipped.model_id, b"s" * 32, [4])
     same = {name: np.repeat(mask, 10, axis=0) for name, mask in one.items()}
     tile = tile_of(shipped, crop(256, 256), tflite.tile_size)
-    assert maps(slow.run(tile, same)).epistemic.max() <= 1e-12
+    assert maps(slow.run(tile, same)).epistemic.max() <= 1e-6
     assert maps(tflite.run(tile, same)).epistemic.max() <= 1e-5
 
 
@@ -102,7 +102,7 @@ def test_golden_tile_refuses_nan(shipped: bundle.Bundle) -> None:
 
 
 def test_unknown_engine(shipped: bundle.Bundle) -> None:
-    with pytest.raises(EngineError, match="choose one of tflite, reference"):
+    with pytest.raises(EngineError, match="choose one of tflite, tflite-f16, "):
         engines.load("abacus", shipped)
 
 
@@ -118,12 +118,14 @@ def random_weights(network: Network, seed: int) -> dict[str, Any]:
     for name, count in inputs.items():
         width = network.widths[int(name[-1])]
         for i, fan in enumerate((count, width)):
-            weights[f"{name}_conv{i}/kernel"] = rng.uniform(0.1, 1, (3, 3, fan, width)) / fan / 5
+            side = 6 if (name, i) == ("enc0", 0) else 3
+            kernel = rng.uniform(0.1, 1, (side, side, fan, width))
+            weights[f"{name}_conv{i}/kernel"] = kernel / fan / (side * side * 0.55)
             for part, value in (("gamma", 1), ("beta", 0), ("moving_mean", 0)):
                 weights[f"{name}_bn{i}/{part}"] = np.full(width, float(value))
             weights[f"{name}_bn{i}/moving_variance"] = np.ones(width)
-    weights["head/kernel"] = rng.uniform(0.1, 1, (1, 1, network.widths[0], 2))
-    weights["head/bias"] = np.zeros(2)
+    weights["head/kernel"] = rng.uniform(0.1, 1, (1, 1, network.widths[0], 8))
+    weights["head/bias"] = np.zeros(8)
     for site in network.sites:
         weights[f"correct_{site.name}/kernel"] = rng.uniform(0.1, 1, (1, 1, site.channels, 1))
     return weights
@@ -133,7 +135,7 @@ def test_the_receptive_radius_is_exact() -> None:
     """A pixel beyond it never matters, one just as far does."""
     network = Network(bands=1, widths=(2, 3, 3))
     weights = random_weights(network, 0)
-    side = 120
+    side = 2 * network.halo + 120
     furthest = 0
     for shift in range(network.stride):
         at = side // 2 + shift
@@ -142,7 +144,7 @@ def test_the_receptive_radius_is_exact() -> None:
         poked[at, at] += 50.0
         ones = masks.ones(network)
         a, b = (reference.moments(network, weights, x, ones).p_water for x in (plain, poked))
-        rows, cols = np.nonzero(np.abs(a - b) > 0)
+        rows, cols = np.nonzero(np.abs(a - b) > 0) + np.int64(network.halo)
         assert rows.size, "the poke must show"
         furthest = max(furthest, int(np.abs(rows - at).max()), int(np.abs(cols - at).max()))
     assert furthest == network.receptive_radius
@@ -150,7 +152,7 @@ def test_the_receptive_radius_is_exact() -> None:
 
 @pytest.mark.parametrize(
     ("name", "height", "width"),
-    [("tflite", 433, 211), ("tflite", 131, 517), ("reference", 301, 217)],
+    [("tflite", 701, 211), ("tflite", 131, 717), ("reference", 301, 217)],
 )
 def test_no_seam_can_be_found(
     shipped: bundle.Bundle, slow: Any, name: str, height: int, width: int
@@ -166,9 +168,8 @@ def test_no_seam_can_be_found(
     patch = frame.read(-halo, -halo, rows, cols)
     inputs = shipped.normalisation.apply(patch.reflectance, patch.valid)
     whole = maps(slow.run(inputs, segmenter.masks_for(frame.scene_id())))
-    inside = (slice(halo, halo + height), slice(halo, halo + width))
     for part, a, b in zip(whole._fields, found.maps, whole):
-        assert np.abs(a - b[inside]).max() <= 1e-4, part
+        assert np.abs(a - b[:height, :width]).max() <= 1e-4, part
 
 
 def test_nodata_stays_nodata(shipped: bundle.Bundle, tflite: Any) -> None:

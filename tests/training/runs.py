@@ -12,6 +12,7 @@ import numpy as np
 from onboard.network import Network
 from onboard.normalise import Normalisation
 from onboard.sensor import VNIR4
+from training import kept
 from training.config import TrainConfig
 from training.network import build, weight_arrays
 
@@ -30,6 +31,7 @@ def record() -> dict[str, Any]:
         "config": {**dataclasses.asdict(config), "widths": list(WIDTHS)},
         "normalisation": Normalisation((0.1,) * 4, (0.05,) * 4).to_json(),
         "versions": {"floodsat": "0"},
+        "kept": {kept.REPRESENTATIVE: ["nothing/1"], kept.HELD: ["nothing/1"]},
         "final": {"epoch": 1, "loss": 1.0, "water_iou": 0.5, "cloud_iou": 0.5},
         "calibration": {
             "temperature": 1.25,
@@ -57,4 +59,12 @@ def finished_run(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps(record()), "utf-8")
     np.savez(folder / "weights.npz", **random_weights())
+    rng = np.random.default_rng(3)
+    chip = {
+        "tile": rng.normal(0, 1, (64, 64, 4)).astype(np.float32),
+        "water": rng.integers(0, 2, (64, 64), np.uint8),
+        "cloud": np.zeros((64, 64), np.uint8),
+    }
+    for name in (kept.REPRESENTATIVE, kept.HELD):
+        np.savez(folder / name, **{f"{part}:nothing/1": array for part, array in chip.items()})
     return folder

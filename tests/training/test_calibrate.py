@@ -11,6 +11,7 @@ from scipy.special import expit
 from training.calibrate import (
     GRID,
     SENSITIVE_RECALL,
+    balanced_threshold,
     best_threshold,
     calibrate,
     fit_temperature,
@@ -119,6 +120,7 @@ def test_generated_chips_decide_on_cloud_but_not_on_water() -> None:
         lambda index: ((real, generated)[index][0], cloud_logit),
         [(real[1], unknown), (generated[1], cloud)],
         [True, False],
+        ["real", "generated"],
     )
     assert found.temperature == pytest.approx(2.0, rel=0.15)
     assert found.pixels == 64 * 64
@@ -138,7 +140,7 @@ def test_unknown_pixels_decide_nothing() -> None:
         known = [labels.copy() for labels in (water, cloud)]
         for labels in known:
             labels[40:] = UNKNOWN
-        return calibrate(lambda index: (own, clouds), [(known[0], known[1])], [True])
+        return calibrate(lambda index: (own, clouds), [(known[0], known[1])], [True], ["place"])
 
     assert with_noise(30.0) == with_noise(-30.0)
     assert with_noise(1.0).pixels == 40 * 64
@@ -147,6 +149,36 @@ def test_unknown_pixels_decide_nothing() -> None:
 def test_without_labelled_cloud_its_threshold_is_a_half() -> None:
     logits, water, _ = chip(4, 1.0)
     unknown = np.full((64, 64), UNKNOWN, np.uint8)
-    found = calibrate(lambda index: (logits, logits[0]), [(water, unknown)], [True])
+    found = calibrate(lambda index: (logits, logits[0]), [(water, unknown)], [True], ["place"])
     assert found.cloud == 0.5
     assert set(found.to_json()) == {"temperature", "balanced", "sensitive", "cloud", "pixels"}
+
+
+def places_whose_best_thresholds(*best: float) -> tuple[Any, Any, Any]:
+    """Places of 400 pixels each; in one all water lies above its own threshold, all land below."""
+    p = np.tile(np.linspace(0.0025, 0.9975, 400), len(best))
+    where = np.repeat(np.arange(len(best)), 400)
+    water = (p >= np.asarray(best)[where]).astype(np.uint8)
+    return p, water, where
+
+
+def test_places_that_disagree_leave_the_threshold_near_a_half() -> None:
+    """Pooled, the best is a low one; without the last place it would be another."""
+    p, water, where = places_whose_best_thresholds(0.2, 0.3, 0.6, 0.7, 0.05)
+    best, careful = best_threshold(p, water), balanced_threshold(p, water, where)
+    assert abs(careful - 0.5) < abs(best - 0.5)
+
+
+def test_places_that_agree_fix_the_threshold() -> None:
+    p, water, where = places_whose_best_thresholds(0.25, 0.25, 0.25, 0.25)
+    assert balanced_threshold(p, water, where) == pytest.approx(0.25, abs=0.011)
+
+
+def test_a_single_place_decides_alone() -> None:
+    p, water, where = places_whose_best_thresholds(0.8)
+    assert balanced_threshold(p, water, where) == pytest.approx(0.8, abs=0.011)
+
+
+def test_the_balanced_threshold_without_water_is_a_half() -> None:
+    p = np.linspace(0, 1, 50)
+    assert balanced_threshold(p, np.zeros(50, np.uint8), np.zeros(50, np.int64)) == 0.5

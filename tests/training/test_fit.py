@@ -24,8 +24,8 @@ from training.splits import split_ids
 from training.stream import ChipRef, TrainingStream, measure_normalisation
 
 TINY = TrainConfig(epochs=2, batch_size=4, crop=64, widths=(2, 3, 3))
-FILES = ["checkpoint.npz", "config.toml", "curves.png", "history.csv", "run.json"]
-FILES += ["tensorboard", "weights.npz"]
+FILES = ["checkpoint.npz", "config.toml", "curves.png", "held.npz", "history.csv"]
+FILES += ["representative.npz", "run.json", "tensorboard", "weights.npz"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -168,7 +168,7 @@ def test_the_stream_depends_on_seed_and_epoch_alone() -> None:
         return stream[0]
 
     first, same, later, other = batch(1, 0), batch(1, 0), batch(1, 1), batch(2, 0)
-    assert set(first[0]) == {"tile", "mask_s4", "mask_s2"}
+    assert set(first[0]) == {"tile", "mask_s8", "mask_s4", "mask_s2"}
     assert first[0]["tile"].shape == (4, 32, 32, 4), "a short batch is filled up"
     assert first[1].shape == (4, 32, 32, 2)
     for name, array in first[0].items():

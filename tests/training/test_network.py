@@ -16,7 +16,7 @@ from training.config import TrainConfig
 from training.fit import predict
 from training.targets import load_weights, mask_inputs
 
-SHAPES = [(8, 16, 32, 48), (2, 3), (2, 3, 3, 4, 5)]
+SHAPES = [(16, 32, 48), (2, 3), (2, 3, 3, 4)]
 MOST_PARAMETERS = 100_000
 
 
@@ -59,38 +59,6 @@ def test_logits_equal_the_reference(built: tuple[Network, Any, dict[str, Any]]) 
     assert np.ptp(logits[..., 1]) > 0.1
 
 
-def test_moments_equal_the_reference(built: tuple[Network, Any, dict[str, Any]]) -> None:
-    shape, model, weights = built
-    exported = network.moments_model(shape, 3, 32)
-    network.copy_weights(model, exported)
-    tile = np.random.default_rng(2).normal(0, 1, (32, 32, 4)).astype(np.float32)
-    drawn = masks.draw(shape, 3, b"m" * 32, b"s" * 32, range(3))
-    out = exported({"tile": tile[None], **mask_inputs(shape, drawn)}, training=False)
-    wanted = reference.moments(shape, weights, tile, drawn)
-    assert set(out) == set(wanted._fields)
-    for name, array in wanted._asdict().items():
-        found = keras.ops.convert_to_numpy(out[name])
-        assert found.shape == (1, 32, 32, 1)
-        assert np.abs(found[0, ..., 0] - array).max() <= 1e-5, name
-
-
-def test_moments_of_extreme_logits_are_finite() -> None:
-    shape = Network(bands=2, widths=(8, 3))
-    model = network.moments_model(shape, 3, 16)
-    weights = randomised(model, 0)
-    # The features are never negative: water becomes certain, and so does the absence of cloud.
-    steep = np.array([1e6, -1e6], np.float32) * np.ones_like(weights["head/kernel"])
-    load_weights(model, {**weights, "head/kernel": steep})
-    tile = np.random.default_rng(2).normal(0, 1, (16, 16, 2)).astype(np.float32)
-    ones = mask_inputs(shape, masks.ones(shape, 3))
-    out = model({"tile": tile[None], **ones}, training=False)
-    found = {name: keras.ops.convert_to_numpy(array) for name, array in out.items()}
-    assert all(np.isfinite(array).all() for array in found.values())
-    assert found["aleatoric"].min() >= -1e-6
-    assert found["p_water"].max() == 1
-    assert found["p_cloud"].min() < 1e-30
-
-
 def test_masks_act_on_water_alone() -> None:
     shape = Network(bands=3, widths=(2, 3, 3))
     model = network.build(shape)
@@ -121,7 +89,7 @@ def test_weights_come_back_by_name() -> None:
     shape = Network(bands=2, widths=(2, 3))
     first, second = network.build(shape), network.build(shape)
     weights = randomised(first, 0)
-    network.copy_weights(first, second)
+    load_weights(second, weights)
     found = network.weight_arrays(second)
     assert set(found) == set(weights)
     for name, array in weights.items():
