@@ -122,14 +122,13 @@ class Bundle:
         entries: Mapping[str, Any] = self.manifest["sets"]
         return entries
 
-    @property
-    def tflite_tile(self) -> int:
-        """Side of the TFLite model's tiles, pixels."""
-        return int(self.sets["tflite"]["tile"])
+    def tile(self, target: str) -> int:
+        """Side of a target's tiles, pixels."""
+        return int(self.sets[target]["tile"])
 
-    def tflite_models(self) -> dict[int, bytes]:
-        """Passes per call → model file."""
-        models = self.sets["tflite"]["models"]
+    def models(self, target: str) -> dict[int, bytes]:
+        """Passes per call → model file of a target."""
+        models = self.sets[target]["models"]
         return {int(chunk): self.content[name] for chunk, name in models.items()}
 
     def weights(self) -> dict[str, Array]:

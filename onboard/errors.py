@@ -30,6 +30,10 @@ class EngineError(FloodsatError, RuntimeError):
     """An inference engine is not available here or failed."""
 
 
+class UnavailableError(EngineError):
+    """What an engine or an export target needs is not installed here."""
+
+
 class ProductError(FloodsatError, ValueError):
     """A product's bytes do not decode to a whole, verified product."""
 

@@ -44,7 +44,7 @@ def load_active(slots: Path, engine: str, keys: Iterable[Path] | None) -> bundle
     letter = active(slots)
     if letter is None:
         raise BundleError(f"{slots}: holds no bundle; 'floodsat flash BUNDLE --slots {slots}'")
-    return bundles.load(slots / letter, [engine, bundles.COMMON], keys)
+    return bundles.load(slots / letter, [engines.set_of(engine), bundles.COMMON], keys)
 
 
 def install(path: Path, slots: Path, engine: str, keys: list[Path] | None) -> str:
@@ -60,7 +60,7 @@ def install(path: Path, slots: Path, engine: str, keys: list[Path] | None) -> st
         EngineError: its golden tile fails on this machine.
         OutputError: the slots folder cannot be written.
     """
-    bundle = bundles.load(path, [engine, bundles.COMMON], keys)
+    bundle = bundles.load(path, [engines.set_of(engine), bundles.COMMON], keys)
     files.make_folder(slots)
     idle = "b" if active(slots) == "a" else "a"
     with files.replacing_folder(slots / idle) as part:
@@ -69,7 +69,7 @@ def install(path: Path, slots: Path, engine: str, keys: list[Path] | None) -> st
         for name, data in bundle.content.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             (part / name).write_bytes(data)
-        copied = bundles.load(part, [engine, bundles.COMMON], keys)
+        copied = bundles.load(part, [engines.set_of(engine), bundles.COMMON], keys)
         golden.check(copied, engines.load(engine, copied), engine)
     files.write_text(slots / ACTIVE, idle + "\n")
     return idle
@@ -84,6 +84,6 @@ def rollback(slots: Path, engine: str, keys: list[Path] | None) -> str:
     other = "b" if active(slots) == "a" else "a"
     if not (slots / other).is_dir():
         raise BundleError(f"{slots}: has no earlier bundle to go back to; flash one")
-    bundles.load(slots / other, [engine, bundles.COMMON], keys)
+    bundles.load(slots / other, [engines.set_of(engine), bundles.COMMON], keys)
     files.write_text(slots / ACTIVE, other + "\n")
     return other

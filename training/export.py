@@ -17,15 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from onboard import bundle, engines, files, golden, signing
-from onboard.errors import ConfigError
+from onboard.errors import ConfigError, UnavailableError
 from onboard.network import Network
 from onboard.sensor import Sensor
 from onboard.triage import Limits
-from training.targets import CHUNK, DEFAULT, MAKERS, Made, Weights, npz
+from training import kept, parity
+from training.folding import Weights
+from training.targets import CHUNK, MAKERS, Frozen, Made, npz
 
 GOLDEN_PASSES = 12
 PROVENANCE = ("data", "train_chips", "versions", "config", "final")
-RECORD = ("sensor", "network", "normalisation", "calibration", *PROVENANCE)
+RECORD = ("sensor", "network", "normalisation", "calibration", "kept", *PROVENANCE)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Run:
     path: Path
     record: dict[str, Any]
     weights: Weights
+    representative: list[kept.KeptChip]
+    held: list[kept.KeptChip]
 
     @classmethod
     def open(cls, path: Path) -> Run:
@@ -56,7 +60,8 @@ class Run:
         missing = [key for key in RECORD if key not in record]
         if missing:
             raise ConfigError(f"{path}: the run has no {missing[0]}; train it to its end")
-        return cls(path, record, arrays)
+        chips = (kept.read(path / name) for name in (kept.REPRESENTATIVE, kept.HELD))
+        return cls(path, record, arrays, *chips)
 
     @property
     def network(self) -> Network:
@@ -67,7 +72,8 @@ class Run:
 def tempered(weights: Weights, temperature: float) -> Weights:
     """Weights whose water logits are divided by ``temperature``; cloud logits stay."""
     scaled = dict(weights)
-    divisor = np.array([temperature, 1.0], np.float32)
+    # Water and cloud take turns among the head's channels.
+    divisor = np.resize(np.array([temperature, 1.0], np.float32), weights["head/bias"].shape)
     for name in ("head/kernel", "head/bias"):
         scaled[name] = (weights[name] / divisor).astype(np.float32)
     for name in weights:
@@ -101,8 +107,9 @@ def export(
     name: str,
     version: int,
     card: str,
-    targets: tuple[str, ...] = DEFAULT,
+    targets: tuple[str, ...] = (),
     on_target: Callable[[str], None] = lambda target: None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> None:
     """Make a bundle.
 
@@ -113,26 +120,39 @@ def export(
         name: of the bundle.
         version: of the bundle, counts up.
         card: model card, Markdown.
-        targets: which of `training.targets.MAKERS` to make.
+        targets: which of `training.targets.MAKERS` to make; if none is named, all that can be
+            made here.
         on_target: called with the name of what is made next.
+        on_note: called with a line on each target that cannot be made here, and how it could.
 
     Raises:
         ConfigError: the key is unreadable.
+        EngineError: an engine breaks a bound of the parity report.
+        UnavailableError: a target that was named cannot be made here.
         OutputError: ``out`` cannot be written, or holds files that are no bundle.
     """
     signing.read_private(key)
     _check_free(out)
     weights = tempered(run.weights, run.record["calibration"]["temperature"])
+    frozen = Frozen(run.network, weights, run.representative)
     made: dict[str, Made] = {}
-    for target in targets:
+    for target in targets or MAKERS:
         on_target(target)
-        made[target] = MAKERS[target](run.network, weights)
+        try:
+            made[target] = MAKERS[target](frozen)
+        except UnavailableError as error:
+            if targets:
+                raise
+            on_note(f"left out: {error}")
     manifest = _manifest(run, name, version, weights, made)
-    on_target("golden tile")
-    common = {
-        bundle.GOLDEN: _golden(manifest, weights, made, out),
-        bundle.CARD: card.encode("utf-8"),
+    own = _unsigned(manifest, weights, made, out)
+    running = {
+        t: engines.load(t, own) for t in made if t in engines.LOADERS and t != parity.EMULATED
     }
+    manifest["parity"] = parity.report(own, running, run.held, lambda t: on_target(f"{t}: parity"))
+    parity.check(manifest["parity"])
+    on_target("golden tile")
+    common = {bundle.GOLDEN: _golden(own, running), bundle.CARD: card.encode("utf-8")}
     sets = {target: one.files for target, one in made.items()}
     bundle.write(out, manifest, {**sets, bundle.COMMON: common}, key)
 
@@ -168,19 +188,24 @@ def _check_free(out: Path) -> None:
     files.make_folder(out.parent)
 
 
-def _golden(manifest: dict[str, Any], weights: Weights, made: dict[str, Made], out: Path) -> bytes:
-    """Golden image and its moments by the reference and by every engine made, float32."""
+def _unsigned(
+    manifest: dict[str, Any], weights: Weights, made: dict[str, Made], out: Path
+) -> bundle.Bundle:
+    """The bundle in memory before it is signed, the reference's weights in it."""
     content = {bundle.WEIGHTS: npz(weights)}
     for one in made.values():
         content.update(one.files)
-    own = bundle.Bundle(out, manifest, "", content)
+    return bundle.Bundle(out, manifest, "", content)
+
+
+def _golden(own: bundle.Bundle, running: dict[str, engines.Engine]) -> bytes:
+    """Golden image and its moments by the reference and by every engine made, float32."""
     image = golden_image(own.sensor)
+    everyone = {"reference": engines.load("reference", own), **running}
     moments = {
         f"{name}/{part}": array.astype(np.float32)
-        for name in ("reference", *(t for t in made if t in engines.LOADERS and t != "reference"))
-        for part, array in golden.run(own, engines.load(name, own), image, GOLDEN_PASSES)
-        ._asdict()
-        .items()
+        for name, engine in everyone.items()
+        for part, array in golden.run(own, engine, image, GOLDEN_PASSES)._asdict().items()
     }
     arrays: dict[str, Any] = {"image": image, "passes": np.int64(GOLDEN_PASSES), **moments}
     buffer = io.BytesIO()

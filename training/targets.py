@@ -1,17 +1,16 @@
 """Targets: the files that serve one engine each, made from exported weights.
 
-To add one, write a function from network and weights to `Made` and put it into ``MAKERS``.
+To add one, write a function from `Frozen` to `Made` and put it into ``MAKERS``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,19 +19,33 @@ import numpy as np
 import numpy.typing as npt
 
 from onboard import bundle, masks
-from onboard.errors import EngineError
+from onboard.errors import EngineError, UnavailableError
 from onboard.network import Network
-from training.network import build, copy_weights, moments_model
-
-Weights = dict[str, npt.NDArray[np.float32]]
+from training import tflite_model
+from training.folding import Weights
+from training.kept import KeptChip
 
 CHUNK = 10
 """Passes per call of the larger model file."""
-TILE = 512
-VPU_TILE = 256
+TILE = 768
+VPU_TILE = 512
 ROOT = Path(__file__).resolve().parents[1]
 FLIGHT = "FLOODSAT_FLIGHT_PYTHON"
 COMPILE_SECONDS = 600
+
+
+class Frozen(NamedTuple):
+    """What is exported.
+
+    Attributes:
+        network: its shape.
+        weights: by name, the temperature folded in.
+        representative: training chips that fix the ranges of integer arithmetic.
+    """
+
+    network: Network
+    weights: Weights
+    representative: Sequence[KeptChip] = ()
 
 
 class Made(NamedTuple):
@@ -49,46 +62,89 @@ def npz(arrays: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def reference(network: Network, weights: Weights) -> Made:
+def reference(frozen: Frozen) -> Made:
     """The weights themselves, for the float64 reference."""
-    return Made({bundle.WEIGHTS: npz(weights)}, {})
+    return Made({bundle.WEIGHTS: npz(frozen.weights)}, {})
 
 
-def tflite(network: Network, weights: Weights) -> Made:
-    """TFLite float32: a file of one pass and one of `CHUNK` passes."""
-    source = build(network)
-    load_weights(source, weights)
+def tflite(frozen: Frozen) -> Made:
+    """TFLite float32."""
+    return _tflite(frozen, "tflite", tflite_model.convert)
+
+
+def tflite_f16(frozen: Frozen) -> Made:
+    """TFLite with the trunk's weights in float16: half the size."""
+    from training import quantise
+
+    return _tflite(frozen, "tflite-f16", quantise.float16)
+
+
+def tflite_int8(frozen: Frozen) -> Made:
+    """TFLite with the trunk in 8-bit integers, ranges from the representative chips.
+
+    Raises:
+        ConfigError: there are no such chips.
+    """
+    from training import quantise
+
+    def convert(model: keras.Model) -> bytes:
+        return quantise.int8(model, frozen.network, frozen.representative, TILE)
+
+    made = _tflite(frozen, "tflite-int8", convert)
+    names = [chip.name for chip in frozen.representative]
+    return Made(made.files, {**made.details, "representative": names})
+
+
+def _tflite(frozen: Frozen, name: str, convert: Callable[[keras.Model], bytes]) -> Made:
+    """A file of one pass and one of `CHUNK` passes."""
     files, models = {}, {}
     for chunk in (1, CHUNK):
-        model = moments_model(network, chunk, TILE)
-        copy_weights(source, model)
-        models[str(chunk)] = f"tflite/k{chunk}.tflite"
-        files[models[str(chunk)]] = _convert(model)
+        models[str(chunk)] = f"{name}/k{chunk}.tflite"
+        model = tflite_model.build(frozen.network, frozen.weights, chunk, TILE)
+        files[models[str(chunk)]] = convert(model)
     return Made(files, {"tile": TILE, "models": models})
 
 
-def onnx(network: Network, weights: Weights) -> Made:
+def openvino(frozen: Frozen) -> Made:
+    """OpenVINO IR float32: a model of one pass and one of `CHUNK` passes.
+
+    Raises:
+        UnavailableError: no current OpenVINO here.
+    """
+    from training import onnx_model, openvino_model
+
+    files, models = {}, {}
+    for chunk in (1, CHUNK):
+        graph = onnx_model.build(frozen.network, frozen.weights, chunk, TILE, for_cpu=True)
+        xml, weights = openvino_model.build(graph)
+        models[str(chunk)] = f"openvino/k{chunk}.xml"
+        files.update({models[str(chunk)]: xml, f"openvino/k{chunk}.bin": weights})
+    return Made(files, {"tile": TILE, "models": models})
+
+
+def onnx(frozen: Frozen) -> Made:
     """The ONNX graph of `CHUNK` passes, for toolchains of others."""
     from training import onnx_model
 
     name = f"onnx/k{CHUNK}.onnx"
-    model = onnx_model.build(network, weights, CHUNK, VPU_TILE)
+    model = onnx_model.build(frozen.network, frozen.weights, CHUNK, VPU_TILE)
     return Made({name: model}, {"tile": VPU_TILE, "models": {str(CHUNK): name}})
 
 
-def myriad(network: Network, weights: Weights) -> Made:
+def myriad(frozen: Frozen) -> Made:
     """Blobs for both Myriad generations and the ONNX behind them, by the flight environment.
 
     Raises:
-        EngineError: the flight environment is absent, or the graph does not compile.
+        UnavailableError: the flight environment is absent.
+        EngineError: the graph does not compile.
     """
-    made = onnx(network, weights)
-    (model,) = made.files.values()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    made = onnx(frozen)
+    ((name, model),) = made.files.items()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         (folder / "model.onnx").write_bytes(model)
         _compile(folder)
-        files = {"myriad/model.onnx": model}
+        files = {name: model}
         resources = {}
         for path in sorted(folder.glob("*.blob")):
             files[f"myriad/{path.name}"] = path.read_bytes()
@@ -99,7 +155,7 @@ def myriad(network: Network, weights: Weights) -> Made:
 def _compile(folder: Path) -> None:
     python = Path(os.environ.get(FLIGHT, ROOT / ".venv-flight" / "bin" / "python"))
     if not python.is_file():
-        raise EngineError(
+        raise UnavailableError(
             f"target myriad: {python} is not there; 'make flight-env' makes the environment that "
             f"has the compiler, or name its Python in {FLIGHT}"
         )
@@ -117,13 +173,15 @@ def _compile(folder: Path) -> None:
         raise EngineError(f"target myriad: {reason}")
 
 
-MAKERS: dict[str, Callable[[Network, Weights], Made]] = {
+MAKERS: dict[str, Callable[[Frozen], Made]] = {
     "tflite": tflite,
+    "tflite-f16": tflite_f16,
+    "tflite-int8": tflite_int8,
     "reference": reference,
+    "openvino": openvino,
     "onnx": onnx,
     "myriad": myriad,
 }
-DEFAULT = ("tflite", "reference")
 
 
 def load_weights(model: keras.Model, weights: Weights) -> None:
@@ -136,26 +194,3 @@ def load_weights(model: keras.Model, weights: Weights) -> None:
 def mask_inputs(network: Network, drawn: masks.Masks) -> dict[str, npt.NDArray[np.float32]]:
     """Masks by site as the Keras models take them: input name → ``(T, 1, 1, C)``."""
     return {f"mask_{s.name}": drawn[s.name].reshape(-1, 1, 1, s.channels) for s in network.sites}
-
-
-def _convert(model: keras.Model) -> bytes:
-    import tensorflow as tf
-
-    with _quiet():
-        content: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    return content
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the converter's chatter, which it writes past Python, off the terminal."""
-    saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as sink:
-        try:
-            os.dup2(sink.fileno(), 1)
-            os.dup2(sink.fileno(), 2)
-            yield
-        finally:
-            for number, handle in enumerate(saved, start=1):
-                os.dup2(handle, number)
-                os.close(handle)

@@ -12,7 +12,9 @@ scenes = click.argument("scenes", metavar="SCENE...", nargs=-1, required=True, t
 slots = click.option("--slots", required=True, type=PATH, help="Folder of the two bundle slots.")
 engine = click.option(
     "--engine",
-    type=click.Choice(["tflite", "reference"]),
+    type=click.Choice(
+        ["tflite", "tflite-f16", "tflite-int8", "openvino", "openvino-2021", "myriad", "reference"]
+    ),
     default="tflite",
     show_default=True,
     help="What runs the network.",

@@ -16,7 +16,7 @@ from onboard.cli import options
 @options.trust
 def command(folder: Path, rollback: bool, engine: str, trust: tuple[Path, ...]) -> None:
     """Show the slots in FOLDER."""
-    from onboard import bundle, slots
+    from onboard import bundle, engines, slots
     from onboard.errors import BundleError
 
     keys = list(trust) or None
@@ -31,7 +31,7 @@ def command(folder: Path, rollback: bool, engine: str, trust: tuple[Path, ...]) 
             click.echo(f"{letter} {mark}: empty")
             continue
         try:
-            found = bundle.load(folder / letter, [engine, bundle.COMMON], keys)
+            found = bundle.load(folder / letter, [engines.set_of(engine), bundle.COMMON], keys)
         except BundleError as error:
             click.echo(f"{letter} {mark}: unusable: {error}")
             continue

@@ -1,7 +1,6 @@
 """The TFLite engine: runs on any CPU, with ``ai-edge-litert`` or ``tflite-runtime``.
 
-A bundle holds two files of the same weights: one computes a fixed chunk of K passes over a
-shared prefix, one a single pass. T passes are ⌊T/K⌋ calls of the first and T mod K of the second.
+A bundle holds two files of the same weights, of K passes and of one; see `onboard.engines.chunks`.
 """
 
 from __future__ import annotations
@@ -15,9 +14,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from onboard.arrays import Array
+from onboard.engines import threads
+from onboard.engines.chunks import in_chunks
 from onboard.errors import BundleError, EngineError
 from onboard.masks import Masks
-from onboard.uncertainty import Moments, combine
+from onboard.uncertainty import Moments
 
 if TYPE_CHECKING:
     from onboard.bundle import Bundle
@@ -45,16 +46,6 @@ def find_runtime() -> tuple[Any, str]:
     )
 
 
-def _threads() -> int:
-    """How many threads to use: ``FLOODSAT_THREADS``, else all cores."""
-    text = os.environ.get("FLOODSAT_THREADS", "")
-    if not text:
-        return os.cpu_count() or 1
-    if not text.isdigit() or int(text) < 1:
-        raise EngineError(f"FLOODSAT_THREADS is {text!r}; give a whole number from 1 up")
-    return int(text)
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the runtime's greetings, which it writes past Python, off the terminal."""
@@ -73,31 +64,41 @@ def _quiet() -> Iterator[None]:
 class TFLiteEngine:
     """Fits `onboard.engines.Engine`. Threads: all cores, or ``FLOODSAT_THREADS``."""
 
+    target = "tflite"
+    """The set of the bundle that it reads."""
+
     def __init__(self, bundle: Bundle) -> None:
-        interpreter, self._version = find_runtime()
-        threads = _threads()
+        self._interpreter, self._version = find_runtime()
+        self._threads = threads.count()
+        self._path = bundle.path
+        self._models = bundle.models(self.target)
+        self._size = bundle.tile(self.target)
+        self._chunk = max(self._models)
         self._runners: dict[int, Any] = {}
         self._keep: list[Any] = []
-        for chunk, content in bundle.tflite_models().items():
+        self._runner(self._chunk)
+
+    def _runner(self, count: int) -> Any:
+        """The model of ``count`` passes; each takes memory, so it is loaded when first needed."""
+        if count not in self._runners:
             try:
                 with _quiet():
-                    model = interpreter(model_content=content, num_threads=threads)
+                    content = self._models[count]
+                    model = self._interpreter(model_content=content, num_threads=self._threads)
                     model.allocate_tensors()
-                    runner = model.get_signature_runner()
+                    self._runners[count] = model.get_signature_runner()
             except ValueError as error:
                 raise BundleError(
-                    f"{bundle.path}: its TFLite model of {chunk} passes does not load "
+                    f"{self._path}: its TFLite model of {count} passes does not load "
                     f"({str(error).splitlines()[0]}); export the bundle again"
                 ) from error
             self._keep.append(model)
-            self._runners[chunk] = runner
-        self._size = bundle.tflite_tile
-        self._chunk = max(self._runners)
+        return self._runners[count]
 
     @property
     def name(self) -> str:
         """Runtime and version."""
-        return f"tflite ({self._version})"
+        return f"{self.target} ({self._version})"
 
     @property
     def tile_size(self) -> int | None:
@@ -106,18 +107,22 @@ class TFLiteEngine:
 
     def run(self, tile: Array, masks: Masks) -> Moments:
         """Moments over all passes of ``masks``; see `onboard.engines.Engine`."""
-        passes = len(next(iter(masks.values())))
-        parts = []
-        start = 0
-        while start < passes:
-            count = self._chunk if passes - start >= self._chunk else 1
-            part = {k: v[start : start + count] for k, v in masks.items()}
-            parts.append((count, self._call(count, tile, part)))
-            start += count
-        return combine(parts)
+        return in_chunks(masks, self._chunk, lambda count, part: self._call(count, tile, part))
 
     def _call(self, count: int, tile: Array, masks: Masks) -> Moments:
-        inputs = {f"mask_{k}": v.reshape(count, 1, 1, -1) for k, v in masks.items()}
-        out = self._runners[count](tile=tile[None], **inputs)
+        inputs = {f"mask_{k}": v for k, v in masks.items()}
+        out = self._runner(count)(tile=tile[None], **inputs)
         # The runner hands out views of its own memory, which the next call overwrites.
         return Moments(*(out[name][0, ..., 0].copy() for name in Moments._fields))
+
+
+class Float16Engine(TFLiteEngine):
+    """The same graph, its weights rounded to float16."""
+
+    target = "tflite-f16"
+
+
+class Int8Engine(TFLiteEngine):
+    """The same network with its deterministic trunk in 8-bit integers."""
+
+    target = "tflite-int8"

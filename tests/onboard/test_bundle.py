@@ -11,7 +11,7 @@ from onboard.errors import BundleError, ConfigError, OutputError
 from onboard.sensor import VNIR4
 from tests.samples import BUNDLE, DEMO_KEY
 
-SETS = ["tflite", "reference", bundle.COMMON]
+SETS = list(bundle.load(BUNDLE, []).sets)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_the_shipped_bundle_loads() -> None:
     found = bundle.load(BUNDLE, SETS)
     assert found.sensor == VNIR4
     assert found.model_id == bundle.weights_id(found.weights())
-    assert set(found.tflite_models()) == {1, 10}
+    assert set(found.models("tflite")) == {1, 10}
     assert 0 < found.sensitive.water <= found.balanced.water < 1
     assert found.key == next(iter(signing.read_public([signing.DEMO_KEY])))
 

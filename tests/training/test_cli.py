@@ -20,6 +20,7 @@ from tests.training.runs import finished_run
 from training import clouds, export, targets
 from training.config import TrainConfig
 
+FINISHED = ["held.npz", "representative.npz", "run.json", "weights.npz"]
 TINY = "epochs = 1\nbatch_size = 6\ncrop = 32\nwidths = [2, 3, 3]\n"
 
 
@@ -28,7 +29,7 @@ def quick() -> Iterator[None]:
     """Few skies and small tiles: neither changes what the commands do."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clouds, "make_bank", partial(clouds.make_bank, skies=3))
-        patch.setattr(targets, "TILE", 96)
+        patch.setattr(targets, "TILE", 160)
         patch.setattr(export, "CHUNK", 3)
         patch.setattr(targets, "CHUNK", 3)
         yield
@@ -70,6 +71,7 @@ def test_from_chips_to_figures(tmp_path: Path, capfd: Any) -> None:
     assert "epoch 1/1  loss" in shown.out
     assert shown.err == ""
     arguments = ["--key", str(DEMO_KEY), "--name", "tiny", "--bundle-version", "7"]
+    arguments += ["--target", "tflite", "--target", "reference"]
     assert run(["export", str(trained), "--out", str(out), *arguments]) == 0
     shown = capfd.readouterr()
     assert "making tflite" in shown.out
@@ -223,4 +225,4 @@ def test_export_of_bad_input(tmp_path: Path, capfd: Any) -> None:
     refused(capfd, ["export", good, "--out", good, *key], "holds other files")
     refused(capfd, ["export", good, "--out", good / "run.json", *key], "is a file; name a folder")
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
-    assert sorted(p.name for p in good.iterdir()) == ["run.json", "weights.npz"]
+    assert sorted(p.name for p in good.iterdir()) == FINISHED

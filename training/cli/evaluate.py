@@ -51,7 +51,7 @@ def command(
     from training import evaluate
     from training.chips import ChipFolder
 
-    loaded = bundles.load(bundle, [engine], list(trust) or None)
+    loaded = bundles.load(bundle, [engines.set_of(engine)], list(trust) or None)
     runs = engines.load(engine, loaded)
     count = passes or loaded.passes
     folders = [ChipFolder.open(path) for path in chips]

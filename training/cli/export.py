@@ -17,8 +17,10 @@ from onboard.cli import options
     "--target",
     "targets",
     multiple=True,
-    type=click.Choice(["tflite", "reference", "onnx", "myriad"]),
-    help="What to make, may be given several times; tflite and reference by default.",
+    type=click.Choice(
+        ["tflite", "tflite-f16", "tflite-int8", "reference", "openvino", "onnx", "myriad"]
+    ),
+    help="What to make, may be given several times; by default all that can be made here.",
 )
 @click.option("--name", default="floodsat", show_default=True, help="Name of the bundle.")
 @click.option("--bundle-version", type=click.IntRange(1), default=1, show_default=True)
@@ -39,7 +41,6 @@ def command(
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from training import export
-    from training import targets as targets_module
     from training.card import default_card, read_card
 
     finished = export.Run.open(run)
@@ -51,7 +52,8 @@ def command(
         name,
         bundle_version,
         text,
-        targets or targets_module.DEFAULT,
+        targets,
         lambda target: click.echo(f"making {target} …"),
+        lambda note: click.echo(note, err=True),
     )
     click.echo(f"{out}: signed; 'floodsat inspect {out}' shows it")
