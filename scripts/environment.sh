@@ -137,11 +137,6 @@ check_imports() {
     esac
 }
 
-note_stick_library() {
-    .venv-flight/bin/python -c 'import ctypes; ctypes.CDLL("libusb-1.0.so.0")' 2>/dev/null ||
-        say "Note: a Myriad stick also needs libusb (Debian, Ubuntu: apt-get install libusb-1.0-0)"
-}
-
 lock() {
     local python uv name version
     local -a options=(--quiet --generate-hashes --no-header --no-emit-index-url --python-platform linux)
@@ -166,7 +161,6 @@ base | dev)
 flight)
     make_environment flight .venv-flight 3.9
     check_imports .venv-flight "rasterio, tflite_runtime.interpreter, openvino.inference_engine"
-    note_stick_library
     touch .venv-flight/.stamp-flight
     ;;
 find) find_python "${2:?a version, 3.9 or 3.11}" ;;

@@ -25,7 +25,7 @@ ONBOARD = {
     "downlink": "the most valuable products as transfer frames, within a budget",
     "flash": "verify a bundle and install it",
     "slots": "show what is installed, or roll back",
-    "inspect": "what a bundle or product holds",
+    "inspect": "what a bundle, blob or product holds",
     "keygen": "make a pair of signing keys",
 }
 GROUND = {
@@ -37,6 +37,7 @@ TRAINING = {
     "export": "make a signed bundle of a finished run",
     "evaluate": "score a bundle on labelled chips",
     "synth": "generate frames and chips with truth",
+    "bench": "time this machine: ratios, throughput, memory",
 }
 GROUND_PYTHON = (3, 11)
 

@@ -1,4 +1,4 @@
-"""``floodsat inspect``: what a bundle or product holds."""
+"""``floodsat inspect``: what a bundle, a blob or a product holds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onboard.cli import options
+
+if TYPE_CHECKING:
+    from onboard.bundle import Bundle
+
+UPLINK_BYTES = {"tflite-int8": 500_000, "myriad": 1_500_000}
+"""What a target's files with manifest and signature may have, to fit into an uplink."""
 
 
 @click.command("inspect")
@@ -18,15 +24,25 @@ from onboard.cli import options
 @options.trust
 @options.json_file
 def command(path: Path, trust: tuple[Path, ...], json_file: Path | None) -> None:
-    """Verify PATH, a bundle's folder or a product's file (.fsp), and show what it holds."""
+    """Verify PATH and show what it holds: a bundle's folder, a .blob or a product's .fsp.
+
+    For a Myriad's blob this is the chip it is for, its resources and, of a bundle's blobs, how
+    long a frame of 12 MP would take: a prediction of a model, never a measurement.
+    """
+    from onboard.cli import inspect_tables
     from onboard.files import write_text
 
-    folder = os.path.isdir(path)  # unlike Path.is_dir, false where one may not look
-    found = _bundle(path, list(trust) or None) if folder else _product(path)
-    text = json.dumps(found, indent=1)
-    click.echo(text)
+    if os.path.isdir(path):  # unlike Path.is_dir, false where one may not look
+        found = _bundle(path, list(trust) or None)
+        show = inspect_tables.bundle
+    else:
+        data = _read(path)
+        is_blob = data.startswith(b"\x7felf")
+        found = _blob(path, data) if is_blob else _product(path, data)
+        show = inspect_tables.blob if is_blob else inspect_tables.product
+    show(found)
     if json_file is not None:
-        write_text(json_file, text + "\n")
+        write_text(json_file, json.dumps(found, indent=1) + "\n")
 
 
 def _bundle(path: Path, keys: list[Path] | None) -> dict[str, Any]:
@@ -39,21 +55,90 @@ def _bundle(path: Path, keys: list[Path] | None) -> dict[str, Any]:
         name: sum(len(whole.content[file]) for file in entry["files"])
         for name, entry in whole.sets.items()
     }
-    return {**whole.manifest, "signed_by": whole.key, "set_bytes": sizes}
+    signed = sum((path / name).stat().st_size for name in (bundle.MANIFEST, bundle.SIGNATURE))
+    return {
+        **whole.manifest,
+        "signed_by": whole.key,
+        "set_bytes": sizes,
+        "uplink": {
+            name: _uplink(size + signed, UPLINK_BYTES.get(name))
+            for name, size in sizes.items()
+            if name != bundle.COMMON
+        },
+        "blobs": {
+            Path(file).stem: _flown_blob(whole, entry, file)
+            for entry in whole.sets.values()
+            for file in entry["files"]
+            if file.endswith(".blob")
+        },
+    }
 
 
-def _product(path: Path) -> dict[str, Any]:
+def _uplink(size: int, limit: int | None) -> dict[str, Any]:
+    return {"bytes": size, "limit": limit, "holds": None if limit is None else size <= limit}
+
+
+def _flown_blob(loaded: Bundle, entry: dict[str, Any], file: str) -> dict[str, Any]:
+    """A blob of a bundle: header, the compiler's report, whether it holds, and the prediction."""
+    from onboard import vpu, vpu_time
+    from onboard.errors import BundleError, EngineError
+    from onboard.tiles import Tiling
+
+    chip = Path(file).stem
+    if chip not in vpu.CHIPS:
+        raise BundleError(f"{loaded.path / file}: is for no chip known here; update FloodSat")
+    info = vpu.check_blob(loaded.content[file], chip, str(loaded.path / file))
+    found: dict[str, Any] = {"chip": chip, "header": info._asdict(), "fault": None}
+    report = entry.get("resources", {}).get(chip, {})
+    try:
+        vpu.check_resources(report, chip)
+    except EngineError as error:
+        found["fault"] = str(error)
+    except (KeyError, ValueError):
+        found["fault"] = "the manifest has no full report of resources; export the bundle again"
+        return found
+    network = loaded.network
+    tiling = Tiling(*vpu_time.FRAME, entry["tile"], network.halo, network.stride)
+    calls = -(-vpu_time.PASSES // int(entry["passes"]))
+    found["prediction"] = {
+        "passes": vpu_time.PASSES,
+        **vpu_time.predict(report, chip, tiling, calls),
+    }
+    return found
+
+
+def _blob(path: Path, data: bytes) -> dict[str, Any]:
+    from onboard import vpu
+    from onboard.errors import BundleError
+
+    try:
+        info = vpu.read_blob(data)
+        return {"path": str(path), "chip": info.chip, "header": info._asdict()}
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    from onboard.bundle import MAX_FILE_BYTES
+    from onboard.errors import ProductError
+
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ProductError(f"{path}: is larger than any blob or product; give another file")
+        return path.read_bytes()
+    except OSError as error:
+        raise ProductError(
+            f"{path}: cannot be read ({error.strerror}); name a bundle's folder, a .blob or a "
+            ".fsp file"
+        ) from error
+
+
+def _product(path: Path, data: bytes) -> dict[str, Any]:
     from onboard.errors import ProductError
     from onboard.product import MAX_BYTES, unpack
 
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ProductError(f"{path}: is larger than any product; give a .fsp file")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ProductError(
-            f"{path}: cannot be read ({error.strerror}); name a bundle's folder or a .fsp file"
-        ) from error
+    if len(data) > MAX_BYTES:
+        raise ProductError(f"{path}: is larger than any product; give a .fsp file")
     try:
         product = unpack(data)
     except ProductError as error:

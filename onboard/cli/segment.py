@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from onboard.scene import Frame
     from onboard.segment import Segmenter
 
+BLOCK_STEP = 16
+"""Sides of a GeoTIFF's blocks are multiples of this (TIFF 6.0, section 15)."""
 BANDS = ("class", "p_water", "p_cloud", "entropy", "aleatoric", "epistemic")
 
 
@@ -45,7 +47,7 @@ def command(
     from onboard import engines, files
     from onboard.segment import Segmenter
 
-    loaded = bundles.load(bundle, [engine], list(trust) or None)
+    loaded = bundles.load(bundle, [engines.set_of(engine)], list(trust) or None)
     segmenter = Segmenter(loaded, engines.load(engine, loaded), passes or loaded.passes, seed)
     check_names(scenes, out)
     files.make_folder(out)
@@ -82,7 +84,8 @@ def write_maps(segmenter: Segmenter, scene: Path, target: Path) -> None:
 
     with Frame(scene, segmenter.bundle.sensor) as frame, replacing(target) as part:
         with unlocated_is_fine(), writing(target):
-            maps = rasterio.open(str(part), "w", **profile(frame))
+            core = segmenter.tiling(frame).core
+            maps = rasterio.open(str(part), "w", **profile(frame, core))
         with writing(target), maps, Progress() as bar:
             task = bar.add_task(scene.name, total=len(segmenter.tiling(frame)))
             write_tiles(segmenter, frame, maps, lambda: bar.advance(task))
@@ -113,11 +116,18 @@ def write_tiles(segmenter: Segmenter, frame: Frame, maps: Any, advance: Any) -> 
         maps.set_band_description(index, name)
 
 
-def profile(frame: Frame) -> dict[str, Any]:
-    """How the maps of ``frame`` are stored: a tiled, compressed GeoTIFF on the frame's grid."""
+def profile(frame: Frame, core: int) -> dict[str, Any]:
+    """How the maps of ``frame`` are stored: a tiled, compressed GeoTIFF on the frame's grid.
+
+    Args:
+        frame: what was segmented.
+        core: side of a tile's core, pixels. Where the format can have blocks of that size, every
+            tile is written as whole blocks, once.
+    """
     from rasterio import Affine
 
     georef = frame.georef
+    block = core if core % BLOCK_STEP == 0 else 256
     settings: dict[str, Any] = {
         "driver": "GTiff",
         "width": georef.width,
@@ -126,9 +136,11 @@ def profile(frame: Frame) -> dict[str, Any]:
         "dtype": "float32",
         "nodata": float("nan"),
         "tiled": True,
-        "blockxsize": 256,
-        "blockysize": 256,
-        "compress": "deflate",
+        "blockxsize": block,
+        "blockysize": block,
+        # Level 1 is nearly as small as any other and does not hold the network up.
+        "compress": "zstd",
+        "zstd_level": 1,
         "predictor": 3,
         "BIGTIFF": "IF_SAFER",
     }

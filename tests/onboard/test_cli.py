@@ -123,9 +123,11 @@ def test_fly_goes_on_after_a_bad_frame(
 
 
 def test_inspect_shows_bundle_and_keys(capfd: Any, tmp_path: Path) -> None:
-    assert run(["inspect", str(BUNDLE)]) == 0
-    found = json.loads(capfd.readouterr().out)
-    assert set(found["set_bytes"]) == {"common", "reference", "tflite"}
+    assert run(["inspect", str(BUNDLE), "--json", str(tmp_path / "found.json")]) == 0
+    found = json.loads((tmp_path / "found.json").read_text("utf-8"))
+    assert set(found["set_bytes"]) == set(found["sets"])
+    assert found["signed_by"] in capfd.readouterr().out
+    (tmp_path / "found.json").unlink()
     assert run(["keygen", str(tmp_path)]) == 0
     assert leftovers(tmp_path) == ["floodsat.key", "floodsat.pub"]
 
