@@ -27,7 +27,7 @@ CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight l
 # Real imagery, which is never part of the project.
 DATA := $(or $(FLOODSAT_DATA),../shared/data)
 
-.PHONY: help base install demo test lint types pytest flight flight-env find-flight soak \
+.PHONY: help base install demo test lint types pytest flight flight-env find-flight hil soak \
 	bench pictures figures lock clean again
 
 help: ## list these commands
@@ -63,23 +63,31 @@ types: .venv/.stamp-dev ## mypy --strict
 
 pytest: .venv/.stamp-dev ## the tests on Python 3.11
 	@echo "== tests, Python 3.11"
-	@$(PYTHON) $(PYTEST) tests $(wildcard hil_tests)
+	@$(PYTHON) $(PYTEST) tests
 
 # Compiled first: an onboard module that no test imports must still be Python 3.9.
-flight: .venv-flight/.stamp-flight ## the tests of onboard in the flight environment
+flight: .venv-flight/.stamp-flight ## the tests of onboard and hil_tests in the flight environment
 	@echo "== tests of onboard, Python 3.9, flight environment"
 	@$(FLIGHT) -m compileall -q -f onboard
 	@$(FLIGHT) $(PYTEST) tests/onboard
+	@echo "== hil_tests, software in the loop"
+	@$(FLIGHT) -m pytest hil_tests --device CPU --report build/hil-report
+
+hil: .venv-flight/.stamp-flight ## hil_tests on the Myriad stick that is here, else on the CPU; into hil-report
+	@$(FLIGHT) -m pytest hil_tests --device auto --report hil-report
 
 find-flight:
 	@bash $(SCRIPT) find 3.9 >/dev/null
 
-# Listed by help (##) once a test is marked soak.
-soak: .venv/.stamp-dev # the long counts: tests marked soak
-	@$(PYTHON) $(PYTEST) -m soak --timeout 0 tests $(wildcard hil_tests)
+# pytest exits with 5 where no test is marked.
+soak: .venv/.stamp-dev .venv-flight/.stamp-flight ## the long counts: tests marked soak, hil_tests --full
+	@$(PYTHON) $(PYTEST) -m soak --timeout 0 tests || [[ $$? == 5 ]]
+	@$(FLIGHT) -m pytest hil_tests --device CPU --full --timeout 0 --report build/hil-report
 
-bench: $(RUNTIME) ## what ten passes cost beside one, as a ratio in one run
-	@$(PYTHON) -m benchmarks.passes
+bench: .venv/.stamp-dev ## time this machine, into docs/benchmarks.md (two minutes)
+	@mkdir -p docs/images docs/figures
+	@.venv/bin/floodsat bench --markdown docs/benchmarks.md --plot docs/images/bench.png \
+		--json docs/figures/bench.json
 
 pictures: demo ## the pictures of the docs, from a fresh demo
 	@$(PYTHON) scripts/pictures.py

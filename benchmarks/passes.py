@@ -1,59 +1,76 @@
-"""What ten stochastic passes cost beside the deterministic one: `make bench`.
+"""What ten stochastic passes cost beside the deterministic one, moments included.
 
-Both run in turn in one process on the same tile, engine and threads, moments included; the ratio
-of the medians is the figure. Times alone say nothing about another machine. `--write` puts it into
-docs/figures.
+Both run in turn in one process on the same tile, engine and threads; the ratio of the medians is
+the figure. ``floodsat bench`` shows it with all others; ``python -m benchmarks.passes --write``
+measures it alone and puts it into docs/figures for the README.
 """
 
+from __future__ import annotations
+
 import json
-import platform
-import statistics
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from onboard import bundle, engines, masks
-from onboard.masks import Masks
+from benchmarks import clock, machine
+from onboard import bundle as bundles
+from onboard import engines, masks
+from onboard.bundle import Bundle
+from onboard.engines import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "figures" / "passes.json"
-ROUNDS = 25
+PASSES = 10
+ROUNDS = clock.Limits(least=5, most=25, seconds=5.0)
+DETERMINISTIC = "deterministic"
+STOCHASTIC = "stochastic"
+
+
+def seconds(bundle: Bundle, engine: Engine, seed: int) -> dict[str, float]:
+    """Median seconds of one tile: `DETERMINISTIC`, one pass with masks of ones, and `STOCHASTIC`.
+
+    Args:
+        bundle: the network.
+        engine: with the bundle's model.
+        seed: of the tile and of the masks of the `PASSES` stochastic passes.
+    """
+    size = engine.tile_size or 256 + 2 * bundle.network.halo
+    shape = (size, size, bundle.network.bands)
+    tile = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    drawn = masks.draw(bundle.network, seed, bundle.model_id, bytes(32), range(PASSES))
+    one = masks.ones(bundle.network)
+    engine.run(tile, one)
+    engine.run(tile, drawn)
+    cases = {
+        DETERMINISTIC: lambda: engine.run(tile, one),
+        STOCHASTIC: lambda: engine.run(tile, drawn),
+    }
+    return clock.interleaved(cases, ROUNDS)
+
+
+def report() -> dict[str, Any]:
+    """The figures of the shipped bundle on TFLite."""
+    loaded = bundles.load(ROOT / "data_samples" / "bundle", ["tflite"])
+    engine = engines.load("tflite", loaded)
+    found = seconds(loaded, engine, seed=0)
+    return {
+        "ratio": round(found[STOCHASTIC] / found[DETERMINISTIC], 3),
+        "median_seconds": found,
+        "tile": engine.tile_size,
+        "engine": engine.name,
+        "model_id": loaded.model_id.hex(),
+        "machine": machine.facts(),
+    }
 
 
 def main() -> None:
-    """Measure and write."""
-    loaded = bundle.load(ROOT / "data_samples" / "bundle", ["tflite"])
-    engine = engines.load("tflite", loaded)
-    size = engine.tile_size
-    tile = np.random.default_rng(0).normal(size=(size, size, 4)).astype(np.float32)
-    drawn = masks.draw(loaded.network, 0, loaded.model_id, bytes(32), range(10))
-    cases = {"deterministic": masks.ones(loaded.network), "ten passes": drawn}
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(ROUNDS):
-        for name, own in cases.items():
-            seconds[name].append(timed(engine, tile, own))
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    report = {
-        "ratio": round(median["ten passes"] / median["deterministic"], 3),
-        "median_seconds": median,
-        "megapixels_per_second": size * size / median["ten passes"] / 1e6,
-        "tile": size,
-        "engine": engine.name,
-        "machine": f"{platform.machine()}, {platform.processor() or 'unnamed processor'}",
-        "rounds": ROUNDS,
-    }
+    """Measure and print; with ``--write`` for the README too."""
+    text = json.dumps(report(), indent=1)
     if "--write" in sys.argv:
-        OUT.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    print(json.dumps(report, indent=1))
-
-
-def timed(engine: engines.Engine, tile: np.ndarray, own: Masks) -> float:
-    """Seconds of one run."""
-    start = time.perf_counter()
-    engine.run(tile, own)
-    return time.perf_counter() - start
+        OUT.write_text(text + "\n", "utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

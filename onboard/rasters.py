@@ -7,6 +7,7 @@ was written is therefore read back before it is renamed into place.
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from onboard.errors import FloodsatError, OutputError
+
+# GDAL would take a twentieth of the machine for blocks that we read once. Read when it first needs
+# to know, so that it holds for every raster.
+os.environ.setdefault("GDAL_CACHEMAX", "16")
 
 # rasterio 1.3 raises its I/O error as an OSError of no common root.
 READ_ERRORS = (RasterioError, OSError)

@@ -10,25 +10,31 @@ import contextlib
 import hashlib
 import math
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import rasterio
 from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
+from onboard.ahead import ahead
 from onboard.arrays import Array
 from onboard.errors import FrameError
 from onboard.georef import IDENTITY, Georef
 from onboard.rasters import READ_ERRORS, unlocated_is_fine
 from onboard.sensor import Sensor
 
+if TYPE_CHECKING:
+    Pair = tuple[int, int]
+
 INTEGER_TYPES = ("uint16", "int16")
 FLOAT_TYPES = ("float32",)
-STRIP_ROWS = 256
+STRIP_ROWS = 64
+MAX_STRIP_ROWS = 512
 MAX_PIXELS = 2**31
 
 
@@ -110,13 +116,19 @@ class Frame:
         The hash runs over ``width, height, bands`` as little-endian 32-bit words, the sample
         type's name, and the samples row by row, bands interleaved by pixel, little-endian.
         """
-        shape = np.array([self.width, self.height, len(self._indexes)], dtype="<u4")
+        bands = len(self._indexes)
+        shape = np.array([self.width, self.height, bands], dtype="<u4")
         dtype = np.dtype(self._dataset.dtypes[self._indexes[0] - 1])
         digest = hashlib.sha256(shape.tobytes() + dtype.name.encode())
-        for top in range(0, self.height, STRIP_ROWS):
-            rows = min(STRIP_ROWS, self.height - top)
-            samples = self._read(Window(0, top, self.width, rows)).transpose(1, 2, 0)
-            digest.update(np.ascontiguousarray(samples, dtype=dtype.newbyteorder("<")).data)
+        little = dtype.newbyteorder("<")
+        # Whole blocks of the file, lest it be read again for every strip of one.
+        rows = min(max(STRIP_ROWS, self._dataset.block_shapes[0][0]), MAX_STRIP_ROWS)
+        strips = (
+            Window(0, top, self.width, min(rows, self.height - top))
+            for top in range(0, self.height, rows)
+        )
+        for samples in ahead(partial(self._read, strip) for strip in strips):
+            digest.update(np.ascontiguousarray(samples, dtype=little).data)
         return digest.digest()
 
     def read(self, row: int, col: int, height: int, width: int) -> Patch:
@@ -128,34 +140,48 @@ class Frame:
             height: rows.
             width: columns.
         """
-        rows, cols = mirror(row, height, self.height), mirror(col, width, self.width)
-        top, left = int(rows.min()), int(cols.min())
-        window = Window(left, top, int(cols.max()) - left + 1, int(rows.max()) - top + 1)
+        return _mirrored(self._inside, (self.height, self.width), (row, col), (height, width))
+
+    def _inside(self, row: int, col: int, height: int, width: int) -> Patch:
+        """A window that lies within the frame."""
+        window = Window(col, row, width, height)
         samples = self._read(window)
         valid = self._valid(samples, window)
-        inside = np.ix_(rows - top, cols - left)
-        reflectance = self._to_reflectance(samples, valid)
-        return Patch(reflectance[inside], valid[inside])
+        return Patch(self._to_reflectance(samples, valid), valid)
 
     def _to_reflectance(self, samples: Array, valid: Array) -> Array:
-        image = samples.transpose(1, 2, 0).astype(np.float32)
-        image = image * self._scales + self._offsets
-        image[~valid] = 0.0
+        height, width, bands = samples.shape
+        # Whole rows at once: numpy is slow where the innermost axis is as short as the bands are.
+        image = samples.reshape(height, width * bands).astype(np.float32)
+        image *= np.tile(self._scales, width)
+        if self._offsets.any():
+            image += np.tile(self._offsets, width)
+        image = image.reshape(height, width, bands)
+        if not valid.all():
+            image[~valid] = 0.0
         return image
 
     def _valid(self, samples: Array, window: Window) -> Array:
-        valid = np.isfinite(samples).all(axis=0) & (samples != 0).any(axis=0)
+        valid = _any_sample(samples)
+        if samples.dtype.kind == "f":
+            valid &= np.isfinite(samples).all(axis=-1)
         nodata = self._dataset.nodata
         if nodata is not None and not math.isnan(nodata):
-            valid &= (samples != nodata).all(axis=0)
+            for band in range(samples.shape[-1]):
+                valid &= samples[..., band] != nodata
         if MaskFlags.per_dataset in self._dataset.mask_flag_enums[0]:
             with self._reading():
                 valid &= self._dataset.dataset_mask(window=window) > 0
         return np.asarray(valid)
 
     def _read(self, window: Window) -> Array:
+        """Samples ``(h, w, bands)``, contiguous."""
         with self._reading():
-            return np.asarray(self._dataset.read(self._indexes, window=window))
+            planes = self._dataset.read(self._indexes, window=window)
+        samples = np.empty((*planes.shape[1:], len(planes)), planes.dtype)
+        for band, plane in enumerate(planes):
+            samples[..., band] = plane
+        return samples
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -239,8 +265,52 @@ class ArrayFrame:
 
     def read(self, row: int, col: int, height: int, width: int) -> Patch:
         """A window, mirrored at the frame's border; see `Frame.read`."""
-        inside = np.ix_(mirror(row, height, self.height), mirror(col, width, self.width))
+        return _mirrored(self._inside, (self.height, self.width), (row, col), (height, width))
+
+    def _inside(self, row: int, col: int, height: int, width: int) -> Patch:
+        inside = slice(row, row + height), slice(col, col + width)
         return Patch(self._image[inside], self._valid[inside])
+
+
+def _mirrored(
+    inside: Callable[[int, int, int, int], Patch], frame: Pair, at: Pair, size: Pair
+) -> Patch:
+    """The window of ``size`` at ``at`` out of what ``inside`` gives within a frame."""
+    pads = [(max(0, -a), max(0, a + n - end)) for a, n, end in zip(at, size, frame)]
+    (row, height), (col, width) = ((max(0, a), n - sum(pad)) for a, n, pad in zip(at, size, pads))
+    if max(pads[0]) > height or max(pads[1]) > width:
+        # More lies beyond the frame than within it: what is needed may be reflected repeatedly.
+        rows, cols = (mirror(a, n, end) for a, n, end in zip(at, size, frame))
+        top, left = int(rows.min()), int(cols.min())
+        part = inside(top, left, int(rows.max()) - top + 1, int(cols.max()) - left + 1)
+        return Patch(*(array[rows - top][:, cols - left] for array in part))
+    patch = inside(row, col, height, width)
+    if not any(pads[0] + pads[1]):
+        return patch
+    return Patch(*(_reflected(array, *pads) for array in patch))
+
+
+def _reflected(array: Array, rows: Pair, cols: Pair) -> Array:
+    """``array`` with so many rows and columns mirrored on either side; `numpy.pad` is slow."""
+    (top, bottom), (left, right) = rows, cols
+    height, width = array.shape[:2]
+    end, side = top + height, left + width
+    out = np.empty((end + bottom, side + right, *array.shape[2:]), array.dtype)
+    out[top:end, left:side] = array
+    out[top:end, :left] = array[:, :left][:, ::-1]
+    out[top:end, side:] = array[:, width - right :][:, ::-1]
+    out[:top] = out[top : 2 * top][::-1]
+    out[end:] = out[end - bottom : end][::-1]
+    return out
+
+
+def _any_sample(samples: Array) -> Array:
+    """Where any band of ``(h, w, bands)`` differs from zero."""
+    height, width, bands = samples.shape
+    if samples.dtype.kind in "iu" and samples.dtype.itemsize * bands == 8:
+        # A pixel is one word: far quicker than a reduction over an axis of four.
+        return np.asarray(samples.view(np.uint64).reshape(height, width) != 0)
+    return np.asarray((samples != 0).any(axis=-1))
 
 
 def mirror(start: int, count: int, size: int) -> Array:

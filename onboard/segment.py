@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from onboard import masks
+from onboard.ahead import ahead
 from onboard.arrays import Array
-from onboard.classes import CLOUD, LAND, NODATA, WATER
+from onboard.classes import CLOUD, NODATA, WATER
 from onboard.scene import Patch
 from onboard.tiles import Tile, Tiling
 from onboard.uncertainty import Maps, maps
@@ -69,10 +71,12 @@ def classify(found: Maps, valid: Array, thresholds: Thresholds) -> Array:
 
     Cloud where ``p_cloud`` passes its threshold, else water where ``p_water`` does, else land.
     """
-    classes = np.full(valid.shape, LAND, np.uint8)
-    classes[found.p_water >= thresholds.water] = WATER
-    classes[found.p_cloud >= thresholds.cloud] = CLOUD
-    classes[~valid] = NODATA
+    # The labels grow with their rank, so the largest that applies is the class; see `classes`.
+    classes = (found.p_water >= thresholds.water).view(np.uint8) * np.uint8(WATER)
+    cloud = (found.p_cloud >= thresholds.cloud).view(np.uint8) * np.uint8(CLOUD)
+    np.maximum(classes, cloud, out=classes)
+    if not valid.all():
+        classes[~valid] = NODATA
     return classes
 
 
@@ -110,23 +114,28 @@ class Segmenter:
     def run(self, frame: Source, scene_id: bytes | None = None) -> Iterator[TileMaps]:
         """Finished cores, row by row. ``scene_id`` saves reading the frame twice if known."""
         drawn = self.masks_for(scene_id or frame.scene_id())
+        for tile, inputs, valid in self.inputs(frame):
+            rows, cols = slice(0, tile.height), slice(0, tile.width)
+            moments = self.engine.run(inputs, drawn)
+            core = maps(type(moments)(*(a[rows, cols] for a in moments)))
+            classes = classify(core, valid, self.bundle.balanced)
+            if not valid.all():
+                core = Maps(*(np.where(valid, array, np.float32(np.nan)) for array in core))
+            yield TileMaps(tile, classes, core, valid)
+
+    def inputs(self, frame: Source) -> Iterator[tuple[Tile, Array, Array]]:
+        """Every tile, what the network sees of it and which pixels of its core have data."""
         tiling = self.tiling(frame)
-        for tile in tiling:
+        normalisation = self.bundle.normalisation
+
+        def read(tile: Tile) -> tuple[Tile, Array, Array]:
             patch = frame.read(
                 tile.row - tiling.halo, tile.col - tiling.halo, tiling.size, tiling.size
             )
-            inside = (
-                slice(tiling.halo, tiling.halo + tile.height),
-                slice(tiling.halo, tiling.halo + tile.width),
-            )
-            valid = patch.valid[inside]
-            inputs = self.bundle.normalisation.apply(patch.reflectance, patch.valid)
-            moments = self.engine.run(inputs, drawn)
-            core = maps(type(moments)(*(a[inside] for a in moments)))
-            classes = classify(core, valid, self.bundle.balanced)
-            for array in core:
-                array[~valid] = np.nan
-            yield TileMaps(tile, classes, core, valid)
+            valid = patch.valid[tiling.halo :, tiling.halo :][: tile.height, : tile.width]
+            return tile, normalisation.apply(patch.reflectance, patch.valid), valid
+
+        return ahead(partial(read, tile) for tile in tiling)
 
     def whole(self, frame: Source) -> TileMaps:
         """All tiles in one piece, for frames that fit into memory."""
