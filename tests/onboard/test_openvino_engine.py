@@ -91,7 +91,7 @@ def test_it_agrees_with_the_reference(
     # Nothing is saturated: a wrong mask or weight would have shown.
     assert exact.aleatoric.max() > 0.1
     if count > 1:
-        assert (exact.p_water_2 - exact.p_water**2).max() > 1e-3
+        assert (exact.p_water_2 - exact.p_water**2).max() > 5e-4
 
 
 def test_a_tile_that_lies_otherwise_in_memory(engine: OpenVINOEngine) -> None:
@@ -197,6 +197,8 @@ def imports(monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
 
 
 def test_without_openvino_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another test of this process may have brought it.
+    monkeypatch.delitem(sys.modules, engine_module.TELEMETRY, raising=False)
     imports(monkeypatch, ModuleNotFoundError("No module named 'openvino'"))
     with pytest.raises(EngineError, match=r"No module named 'openvino'.*floodsat\[openvino\]"):
         engine_module.find_openvino()
