@@ -186,7 +186,9 @@ class Frame:
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         try:
-            yield
+            # Of every thread's own: without it GDAL complains on standard error.
+            with rasterio.Env():
+                yield
         except READ_ERRORS as error:
             raise FrameError(
                 f"{self.path}: breaks off or is damaged, its samples cannot be read; "
