@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
+from onboard.closing import Closing
 from onboard.errors import OutputError
 from onboard.link.cfdp import TRANSACTIONS
 from onboard.link.housekeeping import Housekeeping
@@ -90,7 +90,7 @@ class Waiting:
     sendings: int
 
 
-class Outbox:
+class Outbox(Closing):
     """The outbox at ``path``, opened; use it in a ``with`` statement.
 
     Args:
@@ -113,17 +113,6 @@ class Outbox:
         except BaseException:
             self._db.close()
             raise
-
-    def __enter__(self) -> Outbox:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -13,7 +13,6 @@ import stat
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ from rasterio.windows import Window
 
 from onboard.ahead import ahead
 from onboard.arrays import Array
+from onboard.closing import Closing
 from onboard.errors import FrameError
 from onboard.georef import IDENTITY, Georef
 from onboard.rasters import READ_ERRORS, unlocated_is_fine
@@ -50,7 +50,7 @@ class Patch(NamedTuple):
     valid: Array
 
 
-class Frame:
+class Frame(Closing):
     """An open frame. Use as a context manager.
 
     Bands are found by their descriptions in the file; a file without any, but with just as many
@@ -77,15 +77,8 @@ class Frame:
             raise
         self._scales, self._offsets = self._radiometry()
 
-    def __enter__(self) -> Frame:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         self._dataset.close()
 
     @property

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
-from onboard import bundle, masks
+from onboard import bundle
 from onboard.errors import EngineError, UnavailableError
 from onboard.network import Network
 from training import tflite_model
@@ -182,15 +181,3 @@ MAKERS: dict[str, Callable[[Frozen], Made]] = {
     "onnx": onnx,
     "myriad": myriad,
 }
-
-
-def load_weights(model: keras.Model, weights: Weights) -> None:
-    """Set every variable of ``model`` from ``<layer>/<variable>`` names."""
-    for layer in model.layers:
-        for variable in layer.weights:
-            variable.assign(weights[f"{layer.name}/{variable.name}"])
-
-
-def mask_inputs(network: Network, drawn: masks.Masks) -> dict[str, npt.NDArray[np.float32]]:
-    """Masks by site as the Keras models take them: input name → ``(T, 1, 1, C)``."""
-    return {f"mask_{s.name}": drawn[s.name].reshape(-1, 1, 1, s.channels) for s in network.sites}

@@ -27,6 +27,7 @@ import numpy as np
 
 from onboard import vpu
 from onboard.arrays import Array
+from onboard.closing import Closing
 from onboard.engines import nc_codes, threads
 from onboard.engines.plugin_2021 import MYRIAD, OK, Plugin
 from onboard.engines.worker import DeviceError, SupervisedEngine
@@ -35,8 +36,6 @@ from onboard.masks import Masks
 from onboard.uncertainty import Moments, combine
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from onboard.bundle import Bundle
 
     Inputs = dict[str, Array]
@@ -143,7 +142,7 @@ def chip_of(stick: str) -> str:
     return found.group(1) if found else "ma2480"
 
 
-class MyriadEngine:
+class MyriadEngine(Closing):
     """Fits `onboard.engines.Engine`. Not for several threads at once.
 
     Reads the set ``myriad`` of a bundle: ``tile``, the side of its tiles, ``passes``, K, a blob for
@@ -256,17 +255,6 @@ class MyriadEngine:
     def close(self) -> None:
         """Let go of the device. The engine cannot run afterwards."""
         self.plugin.close()
-
-    def __enter__(self) -> MyriadEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _load(self, compile_here: bool) -> None:
         if self.stick and not compile_here:

@@ -29,13 +29,13 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onboard.arrays import Array
+from onboard.closing import Closing
 from onboard.errors import EngineError, FloodsatError
 from onboard.masks import Masks
 from onboard.uncertainty import Moments
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
-    from types import TracebackType
 
     from onboard.engines import Engine
 
@@ -78,7 +78,7 @@ class _LostError(Exception):
     """The worker hangs or is dead, or its device is; says which."""
 
 
-class SupervisedEngine:
+class SupervisedEngine(Closing):
     """Fits `onboard.engines.Engine`, around another one. Not for several threads at once.
 
     Args:
@@ -174,17 +174,6 @@ class SupervisedEngine:
             self._forgotten.detach()
             self._worker.close()
             self._worker = None
-
-    def __enter__(self) -> SupervisedEngine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _call(self, deadline_s: float, *call: Any) -> Any:
         """Make a call; if its worker is lost, once more with a new one."""

@@ -11,10 +11,10 @@ import pytest
 from onboard import masks
 from onboard.engines import reference
 from onboard.network import Network
+from tests.training.models import load_weights, mask_inputs
 from training import losses, network
 from training.config import TrainConfig
 from training.fit import predict
-from training.targets import load_weights, mask_inputs
 
 SHAPES = [(16, 32, 48), (2, 3), (2, 3, 3, 4)]
 MOST_PARAMETERS = 100_000
