@@ -46,5 +46,9 @@ class OutputError(FloodsatError, OSError):
     """A result cannot be written where it was asked for."""
 
 
+class DamagedError(OutputError):
+    """What is stored is damaged: writing again does not help, rebuilding does."""
+
+
 class MissingPackageError(FloodsatError, ImportError):
     """A command needs a package that this environment does not have."""

@@ -4,7 +4,10 @@ One SQLite file in write-ahead mode. Whatever belongs together is one transactio
 its products, a pass with its marks and counters. So power may go at any moment, and a frame is
 processed once and a product sent as often as wanted, never lost.
 
-The CFDP transaction number of a product is fixed when it is queued. A pass that was written but
+What leaves the queue is entered in a ledger with its cause and the rule that decided, so that
+always: queued = waiting + sent + evicted + dropped.
+
+The CFDP transaction number of a file is fixed when it is queued. A pass that was written but
 not recorded is therefore repeated with the same numbers for the same files.
 """
 
@@ -14,57 +17,58 @@ import contextlib
 import enum
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from onboard import outbox_schema
 from onboard.closing import Closing
-from onboard.errors import OutputError
+from onboard.errors import DamagedError, OutputError
 from onboard.link.cfdp import TRANSACTIONS
 from onboard.link.housekeeping import Housekeeping
+from onboard.outbox_schema import APPLICATION_ID, SCHEMA_VERSION
 from onboard.product import ID_BYTES
 
-APPLICATION_ID = 0x46534F42
-SCHEMA_VERSION = 1
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Cause", "Item", "Kind", "Outbox", "Waiting"]
+
 _BUSY_SECONDS = 10.0
 _TRANSACTION = "transaction"
 
-_SCHEMA = """
-CREATE TABLE processed (
-    scene_id BLOB NOT NULL, model_id BLOB NOT NULL, created_ms INTEGER NOT NULL,
-    PRIMARY KEY (scene_id, model_id)
-) WITHOUT ROWID;
-CREATE TABLE queue (
-    item INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL CHECK (kind IN ('alert', 'product')),
-    product_id BLOB,
-    data BLOB NOT NULL,
-    value REAL NOT NULL,
-    created_ms INTEGER NOT NULL,
-    sequence INTEGER,
-    sendings INTEGER NOT NULL DEFAULT 0,
-    UNIQUE (kind, product_id),
-    CHECK ((kind = 'product') = (product_id IS NOT NULL)),
-    CHECK ((kind = 'product') = (sequence IS NOT NULL))
-);
-CREATE INDEX queue_order ON queue (sendings, kind, value);
-CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
-
 
 class Kind(enum.Enum):
-    """What an item of the queue is."""
+    """What an item of the queue is, in the order in which they go down.
+
+    A product and a chip are files and end with their id; an alert is one packet's user data.
+    """
 
     ALERT = "alert"
     PRODUCT = "product"
+    CHIP = "chip"
+
+
+class Cause(enum.Enum):
+    """Why an item left the queue."""
+
+    SENT = "sent"
+    EVICTED = "evicted"
+    DROPPED = "dropped"
 
 
 class Item(NamedTuple):
-    """Something to queue: packed bytes and how much they are worth (larger goes first)."""
+    """Something to queue.
+
+    Attributes:
+        data: packed bytes; a file ends with its id.
+        value: how much it is worth (larger goes first).
+        place: latitude and longitude, degrees WGS 84, or None.
+        acquired_ms: when it was seen, UTC milliseconds since 1970, or None.
+    """
 
     data: bytes
     value: float
+    place: tuple[float, float] | None = None
+    acquired_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,14 @@ class Waiting:
 
     Attributes:
         item: its number here.
-        kind: alert (user data of one packet) or product (a file).
+        kind: alert (user data of one packet), product or chip (files).
         data: the packed bytes.
         value: larger goes first.
         created_ms: when it was queued, UTC milliseconds since 1970.
         sequence: CFDP transaction number; None for alerts.
         sendings: how often it was sent already.
+        place: latitude and longitude, degrees WGS 84, or None.
+        acquired_ms: when it was seen, UTC milliseconds since 1970, or None.
     """
 
     item: int
@@ -88,6 +94,32 @@ class Waiting:
     created_ms: int
     sequence: int | None
     sendings: int
+    place: tuple[float, float] | None = None
+    acquired_ms: int | None = None
+
+
+class Left(NamedTuple):
+    """An item that left the queue.
+
+    Attributes:
+        item: its number.
+        kind: what it was.
+        product_id: the id of a file; None for alerts.
+        size: of its data, bytes.
+        sendings: how often it was sent before.
+        left_ms: when it left, UTC milliseconds since 1970.
+        cause: why.
+        rule: the rule or command that decided.
+    """
+
+    item: int
+    kind: Kind
+    product_id: bytes | None
+    size: int
+    sendings: int
+    left_ms: int
+    cause: Cause
+    rule: str
 
 
 class Outbox(Closing):
@@ -96,13 +128,17 @@ class Outbox(Closing):
     Args:
         path: the SQLite file.
         create: whether a missing file is made. Its folder must exist.
+        quota: bytes that the queue's data may take together; None for no bound. It is a figure
+            to go by: whoever queues evicts what is beyond it, by a rule, in one transaction.
 
     Raises:
-        OutputError: the file is missing, damaged, foreign or cannot be written.
+        DamagedError: the file is damaged.
+        OutputError: the file is missing, foreign or cannot be written.
     """
 
-    def __init__(self, path: Path, create: bool = True) -> None:
+    def __init__(self, path: Path, create: bool = True, quota: int | None = None) -> None:
         self.path = Path(path)
+        self.quota = quota
         if not create and not self.path.is_file():
             raise OutputError(f"{path}: there is no outbox; run 'floodsat fly' with --outbox first")
         with self._guard():
@@ -132,6 +168,7 @@ class Outbox(Closing):
         products: Sequence[Item] = (),
         alerts: Sequence[Item] = (),
         now_ms: int | None = None,
+        chips: Sequence[Item] = (),
     ) -> bool:
         """Mark a frame as processed and queue what it gave, all or nothing.
 
@@ -141,32 +178,105 @@ class Outbox(Closing):
             products: packed products.
             alerts: packed alerts (``onboard.link.alerts``).
             now_ms: UTC milliseconds since 1970; the clock's if None.
+            chips: packed chips for labelling.
 
         Returns:
             False where the frame was processed before: then nothing is written.
         """
         now = clock_ms() if now_ms is None else now_ms
-        with self._transaction():
+        with self.transaction() as db:
             if self._seen(scene_id, model_id):
                 return False
-            self._db.execute("INSERT INTO processed VALUES (?, ?, ?)", (scene_id, model_id, now))
-            for alert in alerts:
-                self._queue(Kind.ALERT, alert, now)
-            for product in products:
-                self._queue(Kind.PRODUCT, product, now)
+            db.execute("INSERT INTO processed VALUES (?, ?, ?)", (scene_id, model_id, now))
+            for kind, items in zip(Kind, (alerts, products, chips)):
+                for item in items:
+                    self._queue(kind, item, now)
         return True
+
+    def refuse(self, file_id: bytes, name: str, reason: str, now_ms: int | None = None) -> bool:
+        """Count a frame that cannot be used.
+
+        Args:
+            file_id: what identifies the file, so that it is counted once.
+            name: of the file.
+            reason: why, in a word or two; figures are kept by it.
+            now_ms: UTC milliseconds since 1970; the clock's if None.
+
+        Returns:
+            False where it was counted before.
+        """
+        now = clock_ms() if now_ms is None else now_ms
+        with self.transaction() as db:
+            sql = "INSERT INTO refused VALUES (?, ?, ?, ?) ON CONFLICT (file_id) DO NOTHING"
+            return db.execute(sql, (file_id, name, reason, now)).rowcount == 1
+
+    @property
+    def processed(self) -> int:
+        """How many frames were processed, counted once a model."""
+        with self._guard():
+            (count,) = self._db.execute("SELECT count(*) FROM processed").fetchone()
+        return int(count)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Reason → how many frames were refused for it."""
+        with self._guard():
+            sql = "SELECT reason, count(*) FROM refused GROUP BY reason"
+            return dict(self._db.execute(sql))
+
+    # --- out of the queue ---
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the data of all items in the queue, sent ones included."""
+        with self._guard():
+            sql = "SELECT coalesce(sum(length(data)), 0) FROM queue"
+            (size,) = self._db.execute(sql).fetchone()
+        return int(size)
+
+    def evict(self, items: Iterable[int], rule: str, now_ms: int | None = None) -> int:
+        """Take items out of the queue for want of room; the ledger names the rule.
+
+        Args:
+            items: their numbers; those that are not in the queue count for nothing.
+            rule: the name of the rule that chose them.
+            now_ms: UTC milliseconds since 1970; the clock's if None.
+
+        Returns:
+            How many bytes became free.
+        """
+        return self._leave(items, Cause.EVICTED, rule, now_ms)
+
+    def drop(self, items: Iterable[int], command: str, now_ms: int | None = None) -> int:
+        """Take items out of the queue because a command says so; otherwise as `evict`."""
+        return self._leave(items, Cause.DROPPED, command, now_ms)
+
+    def release(self, items: Iterable[int], rule: str, now_ms: int | None = None) -> int:
+        """Take items out of the queue that are sent for good; otherwise as `evict`."""
+        return self._leave(items, Cause.SENT, rule, now_ms)
+
+    def left(self) -> list[Left]:
+        """What left the queue, in order of their numbers."""
+        columns = "item, kind, product_id, size, sendings, left_ms, cause, rule"
+        with self._guard():
+            rows = self._db.execute(f"SELECT {columns} FROM ledger ORDER BY item").fetchall()
+        return [
+            Left(item, Kind(kind), name, size, sendings, left_ms, Cause(cause), rule)
+            for item, kind, name, size, sendings, left_ms, cause, rule in rows
+        ]
 
     # --- pass out ---
 
     def waiting(self, sendings: int = 1) -> list[Waiting]:
-        """What was sent fewer than ``sendings`` times: alerts, then products, by value."""
+        """What was sent fewer than ``sendings`` times: alerts, products, chips, each by value."""
         with self._guard():
             rows = self._db.execute(
-                "SELECT item, kind, data, value, created_ms, sequence, sendings FROM queue"
-                " WHERE sendings < ? ORDER BY kind, value DESC, item",
+                "SELECT item, kind, data, value, created_ms, sequence, sendings,"
+                " latitude, longitude, acquired_ms FROM queue WHERE sendings < ?"
+                f" ORDER BY {_RANK}, value DESC, item",
                 (sendings,),
             ).fetchall()
-        return [Waiting(row[0], Kind(row[1]), *row[2:]) for row in rows]
+        return [_waiting(row) for row in rows]
 
     @property
     def counters(self) -> dict[str, int]:
@@ -200,7 +310,7 @@ class Outbox(Closing):
         Raises:
             OutputError: another pass was recorded in between; nothing is changed.
         """
-        with self._transaction():
+        with self.transaction():
             now = self._link_counters()
             if any(now.get(name, 0) != before.get(name, 0) for name in after):
                 raise OutputError(f"{self.path}: another downlink ran meanwhile; run it again")
@@ -226,13 +336,31 @@ class Outbox(Closing):
 
     def _queue(self, kind: Kind, item: Item, now: int) -> None:
         product_id = sequence = None
-        if kind is Kind.PRODUCT:
+        if kind is not Kind.ALERT:
             product_id, sequence = item.data[-ID_BYTES:], self._next_transaction()
         self._db.execute(
-            "INSERT INTO queue (kind, product_id, data, value, created_ms, sequence)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, product_id) DO NOTHING",
-            (kind.value, product_id, item.data, float(item.value), now, sequence),
+            "INSERT INTO queue (kind, product_id, data, value, created_ms, sequence,"
+            " latitude, longitude, acquired_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (kind, product_id) DO NOTHING",
+            (kind.value, product_id, item.data, float(item.value), now, sequence)
+            + (item.place or (None, None))
+            + (item.acquired_ms,),
         )
+
+    def _leave(self, items: Iterable[int], cause: Cause, rule: str, now_ms: int | None) -> int:
+        now = clock_ms() if now_ms is None else now_ms
+        freed = 0
+        with self.transaction() as db:
+            for item in items:
+                row = db.execute("SELECT length(data) FROM queue WHERE item = ?", (item,))
+                freed += sum(size for (size,) in row)
+                db.execute(
+                    "INSERT INTO ledger SELECT item, kind, product_id, length(data), value,"
+                    " created_ms, sendings, ?, ?, ? FROM queue WHERE item = ?",
+                    (now, cause.value, rule, item),
+                )
+                db.execute("DELETE FROM queue WHERE item = ?", (item,))
+        return freed
 
     def _next_transaction(self) -> int:
         row = self._db.execute(
@@ -247,7 +375,8 @@ class Outbox(Closing):
     def _open(self) -> None:
         application, version, empty = self._identity()
         if empty and not application:
-            self._create()
+            with self.transaction() as db:
+                outbox_schema.create(db)
         elif application != APPLICATION_ID:
             raise OutputError(f"{self.path}: this database is no outbox; name another file")
         elif version > SCHEMA_VERSION:
@@ -260,6 +389,11 @@ class Outbox(Closing):
             raise sqlite3.DatabaseError(verdict.splitlines()[-1])
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
+        with self.transaction() as db:
+            # Asked again inside: another process may have done it meanwhile.
+            version = self._identity()[1]
+            if version < SCHEMA_VERSION:
+                outbox_schema.migrate(db, version)
 
     def _identity(self) -> tuple[int, int, bool]:
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
@@ -267,33 +401,60 @@ class Outbox(Closing):
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         return application, version, tables == 0
 
-    def _create(self) -> None:
-        with self._transaction():
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the body or nothing of it; what is called inside belongs to it.
+
+        The connection is for tables of one's own in this file (``CREATE TABLE IF NOT EXISTS``).
+        A transaction inside another is undone alone where its error is caught.
+
+        Raises:
+            DamagedError: the file is damaged.
+            OutputError: the file cannot be written.
+        """
+        inner = self._db.in_transaction
+        begin, undo, end = _INNER if inner else _OUTER
         with self._guard():
-            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(begin)
             try:
-                yield
+                yield self._db
+                self._db.execute(end)
             except BaseException:
-                self._db.execute("ROLLBACK")
+                # SQLite may have undone it already, as it does when the disk is full.
+                if self._db.in_transaction:
+                    self._undo(undo)
                 raise
-            self._db.execute("COMMIT")
+
+    def _undo(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            self._db.execute(statement)
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
+            # Of this very class are "malformed" and "not a database", and nothing else.
+            if type(error) is sqlite3.DatabaseError:
+                raise DamagedError(
+                    f"{self.path}: the outbox cannot be used, it is damaged ({error}); move it "
+                    "away and start a new one"
+                ) from error
             raise OutputError(
                 f"{self.path}: the outbox cannot be used ({error}); free it if it is locked or "
                 "read-only, else move it away and start a new one"
             ) from error
+
+
+_OUTER = ("BEGIN IMMEDIATE", ("ROLLBACK",), "COMMIT")
+_INNER = ("SAVEPOINT inner", ("ROLLBACK TO inner", "RELEASE inner"), "RELEASE inner")
+_RANK = f"CASE kind {' '.join(f'WHEN {k.value!r} THEN {i}' for i, k in enumerate(Kind))} END"
+
+
+def _waiting(row: Sequence[Any]) -> Waiting:
+    item, kind, data, value, created, sequence, sendings, latitude, longitude, acquired = row
+    place = None if latitude is None else (latitude, longitude)
+    return Waiting(item, Kind(kind), data, value, created, sequence, sendings, place, acquired)
 
 
 def clock_ms() -> int:

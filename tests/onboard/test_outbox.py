@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 
 import pytest
 
-from onboard.errors import OutputError
+from onboard import outbox_schema
+from onboard.errors import DamagedError, OutputError
 from onboard.link.housekeeping import Housekeeping
-from onboard.outbox import APPLICATION_ID, SCHEMA_VERSION, Item, Kind, Outbox
+from onboard.outbox import APPLICATION_ID, SCHEMA_VERSION, Cause, Item, Kind, Outbox
 from onboard.product import pack
 from tests.products import make_product
 
@@ -74,6 +76,155 @@ def test_each_product_has_a_transaction_of_its_own_for_good(path):
         assert [item.sequence for item in outbox.waiting()] == [0, 1, 2]
 
 
+def test_a_chip_is_a_file_that_goes_last(path):
+    chip = b"a chip" + bytes(16)
+    with Outbox(path) as outbox:
+        outbox.record(
+            SCENE, MODEL, [Item(PRODUCT, 1.0, (47.5, 8.0), 77)], [Item(b"a", 0.1)],
+            chips=[Item(chip, 9.0), Item(chip, 9.0)],
+        )  # fmt: skip
+        found = outbox.waiting()
+    assert [item.kind for item in found] == [Kind.ALERT, Kind.PRODUCT, Kind.CHIP]
+    assert [item.sequence for item in found] == [None, 0, 1]
+    assert [item.place for item in found] == [None, (47.5, 8.0), None]
+    assert [item.acquired_ms for item in found] == [None, 77, None]
+
+
+def test_what_leaves_the_queue_stands_in_the_ledger(path):
+    with Outbox(path, quota=10**6) as outbox:
+        items = [Item(PRODUCT, 1.0), Item(OTHER, 1.0)]
+        outbox.record(SCENE, MODEL, items, [Item(b"alert", 2.0), Item(b"late", 1.0)])
+        outbox.commit({1: 2}, {}, {})
+        whole = outbox.stored_bytes
+        assert outbox.release([1], "sent twice", now_ms=5) == 5
+        assert outbox.evict([3, 3, 99], "lowest value", now_ms=6) == len(PRODUCT)
+        assert outbox.drop([4], "DROP", now_ms=7) == len(OTHER)
+        assert outbox.stored_bytes == whole - 5 - len(PRODUCT) - len(OTHER) == 4
+        assert [item.item for item in outbox.waiting()] == [2]
+        left = outbox.left()
+    assert [(one.item, one.cause, one.rule, one.left_ms) for one in left] == [
+        (1, Cause.SENT, "sent twice", 5),
+        (3, Cause.EVICTED, "lowest value", 6),
+        (4, Cause.DROPPED, "DROP", 7),
+    ]
+    assert [(one.kind, one.sendings) for one in left] == [
+        (Kind.ALERT, 2),
+        (Kind.PRODUCT, 0),
+        (Kind.PRODUCT, 0),
+    ]
+    assert left[1].product_id == PRODUCT[-16:]
+
+
+def test_numbers_are_never_used_again(path):
+    with Outbox(path) as outbox:
+        outbox.record(SCENE, MODEL, [Item(PRODUCT, 1.0)])
+        outbox.evict([1], "any")
+        outbox.record(b"t" * 32, MODEL, [Item(PRODUCT, 1.0)])
+        assert [(item.item, item.sequence) for item in outbox.waiting()] == [(2, 1)]
+
+
+def test_a_refused_frame_is_counted_once(path):
+    with Outbox(path) as outbox:
+        assert outbox.refuse(b"1", "f.tif", "unreadable")
+        assert not outbox.refuse(b"1", "f.tif", "unreadable")
+        outbox.refuse(b"2", "g.tif", "unreadable")
+        outbox.refuse(b"3", "h.tif", "too large")
+        assert outbox.refused == {"unreadable": 2, "too large": 1}
+        assert outbox.processed == 0
+
+
+def test_a_transaction_holds_tables_of_others_too(path):
+    with Outbox(path) as outbox:
+        with outbox.transaction() as db:
+            db.execute("CREATE TABLE transfers (item INTEGER PRIMARY KEY, state TEXT)")
+            outbox.record(SCENE, MODEL, [Item(PRODUCT, 1.0)])
+            db.execute("INSERT INTO transfers VALUES (1, 'open')")
+        with contextlib.suppress(KeyError), outbox.transaction() as db:
+            db.execute("DELETE FROM transfers")
+            outbox.evict([1], "never mind")
+            raise KeyError
+    with Outbox(path) as outbox, outbox.transaction() as db:
+        assert db.execute("SELECT * FROM transfers").fetchall() == [(1, "open")]
+        assert len(outbox.waiting()) == 1
+
+
+def test_a_transaction_inside_another_is_undone_alone(path):
+    with Outbox(path) as outbox:
+        with outbox.transaction():
+            outbox.record(SCENE, MODEL, [Item(PRODUCT, 1.0)])
+            with contextlib.suppress(KeyError), outbox.transaction():
+                outbox.evict([1], "never mind")
+                raise KeyError
+        assert len(outbox.waiting()) == 1
+        assert outbox.left() == []
+
+
+OLD_SCHEMA = """
+CREATE TABLE processed (
+    scene_id BLOB NOT NULL, model_id BLOB NOT NULL, created_ms INTEGER NOT NULL,
+    PRIMARY KEY (scene_id, model_id)
+) WITHOUT ROWID;
+CREATE TABLE queue (
+    item INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('alert', 'product')),
+    product_id BLOB, data BLOB NOT NULL, value REAL NOT NULL, created_ms INTEGER NOT NULL,
+    sequence INTEGER, sendings INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (kind, product_id),
+    CHECK ((kind = 'product') = (product_id IS NOT NULL)),
+    CHECK ((kind = 'product') = (sequence IS NOT NULL))
+);
+CREATE INDEX queue_order ON queue (sendings, kind, value);
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+def old_file(path):
+    """An outbox as schema 1 left it, with one of everything."""
+    raw = sqlite3.connect(str(path))
+    raw.executescript(OLD_SCHEMA)
+    raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    raw.execute("PRAGMA user_version = 1")
+    raw.execute("INSERT INTO processed VALUES (?, ?, 3)", (SCENE, MODEL))
+    queue = "INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    raw.execute(queue, (4, "alert", None, b"alert", 2.0, 3, None, 1))
+    raw.execute(queue, (7, "product", PRODUCT[-16:], PRODUCT, 2.5, 3, 6, 0))
+    raw.executemany("INSERT INTO counters VALUES (?, ?)", [("mc", 9), ("transaction", 7)])
+    raw.commit()
+    raw.close()
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date(path):
+    old_file(path)
+    for _ in range(2):
+        with Outbox(path) as outbox:
+            assert outbox.seen(SCENE, MODEL)
+            assert outbox.counters == {"mc": 9}
+            found = outbox.waiting(9)
+            assert [(item.item, item.sequence, item.sendings) for item in found] == [
+                (4, None, 1),
+                (7, 6, 0),
+            ]
+            assert found[1].data == PRODUCT
+            assert found[1].place is None
+            assert outbox.left() == []
+    with Outbox(path) as outbox:
+        outbox.record(b"t" * 32, MODEL, chips=[Item(OTHER, 1.0)])
+        assert [(item.item, item.sequence) for item in outbox.waiting()] == [(7, 6), (8, 7)]
+
+
+def test_an_update_that_is_cut_short_changes_nothing(path, monkeypatch):
+    old_file(path)
+    monkeypatch.setattr(outbox_schema, "_LEDGER", "CREATE TABLE of nonsense")
+    refused(path, "cannot be used")
+    raw = sqlite3.connect(str(path))
+    assert raw.execute("PRAGMA user_version").fetchone() == (1,)
+    assert raw.execute("SELECT item FROM queue ORDER BY item").fetchall() == [(4,), (7,)]
+    raw.close()
+    monkeypatch.undo()
+    with Outbox(path) as outbox:
+        assert len(outbox.waiting(9)) == 2
+
+
 def test_the_same_product_is_queued_once(path):
     with Outbox(path) as outbox:
         outbox.record(SCENE, MODEL, [Item(PRODUCT, 1.0), Item(PRODUCT, 1.0)])
@@ -118,8 +269,8 @@ def test_a_new_file_carries_its_schema_and_is_in_wal_mode(path):
     raw.close()
 
 
-def refused(path, words, **options):
-    with pytest.raises(OutputError, match=words) as caught:
+def refused(path, words, kind=OutputError, **options):
+    with pytest.raises(kind, match=words) as caught:
         Outbox(path, **options)
     message = str(caught.value)
     assert message.startswith(str(path))
@@ -128,7 +279,7 @@ def refused(path, words, **options):
 
 def test_noise_is_no_outbox(path):
     path.write_bytes(bytes(range(256)) * 64)
-    refused(path, "cannot be used.*move it away")
+    refused(path, "cannot be used.*move it away", DamagedError)
 
 
 def test_another_database_is_no_outbox(path):
@@ -153,7 +304,7 @@ def test_a_damaged_file_is_refused(path):
     data = bytearray(path.read_bytes())
     data[4096:] = bytes(len(data) - 4096)
     path.write_bytes(bytes(data))
-    refused(path, "cannot be used")
+    refused(path, "cannot be used, it is damaged", DamagedError)
 
 
 def test_a_missing_file_or_folder(path, tmp_path):
