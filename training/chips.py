@@ -2,7 +2,8 @@
 
 A folder holds ``dataset.toml`` (bands, scale, offset, gsd_m, classes), ``images/<id>.tif``,
 ``labels/<id>.tif`` and optionally ``index.csv`` with the columns ``id`` and ``group``. Chips of
-one group show one place and are never divided between splits.
+one group show one place and are never divided between splits; ``splits.toml`` may say which place
+is in which, see `training.splits`.
 """
 
 from __future__ import annotations
@@ -110,6 +111,44 @@ class ChipFolder:
                 "add it, or correct the names in dataset.toml"
             )
 
+    def files(self, chip_id: str) -> tuple[Path, Path]:
+        """Where a chip's image and its label are."""
+        name = f"{chip_id}.tif"
+        return self.path / "images" / name, self.path / "labels" / name
+
+    def label(self, chip_id: str) -> npt.NDArray[Any]:
+        """Label values ``(H, W)`` as they are stored.
+
+        Raises:
+            DatasetError: missing or unreadable, or not of one band.
+        """
+        return np.asarray(_read_raster(self.files(chip_id)[1], 1)[0])
+
+    def raw(self, chip_id: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """Samples ``(bands, H, W)`` and label values ``(H, W)`` as they are stored.
+
+        Raises:
+            DatasetError: missing or unreadable, a wrong number of bands, or label and image
+                differ in shape.
+        """
+        image_path, label_path = self.files(chip_id)
+        image, label = _read_raster(image_path, len(self.bands)), self.label(chip_id)
+        if image.shape[1:] != label.shape:
+            raise DatasetError(
+                f"{label_path}: is {label.shape[1]}×{label.shape[0]} pixels, its image "
+                f"{image.shape[2]}×{image.shape[1]}; cut them alike"
+            )
+        return image, label
+
+    def check_values(self, label: npt.NDArray[Any], path: Path) -> None:
+        """Raise `DatasetError` if a label holds a value that has no class."""
+        strange = sorted(set(np.unique(label).tolist()) - set(self.classes) - {UNKNOWN})
+        if strange:
+            raise DatasetError(
+                f"{path}: holds the value {strange[0]}, which dataset.toml gives no class; "
+                "add it to [classes]"
+            )
+
     def read(self, chip_id: str, sensor: Sensor) -> Chip:
         """Read one chip.
 
@@ -117,15 +156,8 @@ class ChipFolder:
             DatasetError: missing or unreadable, a wrong number of bands, label and image differ
                 in shape, a value without a class, or samples that are not finite.
         """
-        image_path = self.path / "images" / f"{chip_id}.tif"
-        label_path = self.path / "labels" / f"{chip_id}.tif"
-        image = _read_raster(image_path, len(self.bands))
-        label = _read_raster(label_path, 1)[0]
-        if image.shape[1:] != label.shape:
-            raise DatasetError(
-                f"{label_path}: is {label.shape[1]}×{label.shape[0]} pixels, its image "
-                f"{image.shape[2]}×{image.shape[1]}; cut them alike"
-            )
+        image_path, label_path = self.files(chip_id)
+        image, label = self.raw(chip_id)
         reflectance = self._reflectance(image, sensor)
         if not np.isfinite(reflectance).all():
             raise DatasetError(f"{image_path}: holds NaN or infinity; mend it or take it out")
@@ -150,12 +182,7 @@ class ChipFolder:
     def _targets(
         self, label: npt.NDArray[Any], path: Path
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        strange = sorted(set(np.unique(label).tolist()) - set(self.classes) - {UNKNOWN})
-        if strange:
-            raise DatasetError(
-                f"{path}: holds the value {strange[0]}, which dataset.toml gives no class; "
-                "add it to [classes]"
-            )
+        self.check_values(label, path)
         knows_cloud = "cloud" in self.classes.values()
         water = np.full(label.shape, UNKNOWN, np.uint8)
         cloud = np.full(label.shape, UNKNOWN, np.uint8)
@@ -172,7 +199,7 @@ class ChipFolder:
     def content_hash(self) -> str:
         """SHA-256 over names and bytes of the files that are read, for a run's provenance."""
         digest = hashlib.sha256()
-        tables = [self.path / name for name in ("dataset.toml", "index.csv")]
+        tables = [self.path / name for name in ("dataset.toml", "index.csv", "splits.toml")]
         rasters = [self.path / part / f"{i}.tif" for part in ("images", "labels") for i in self.ids]
         for path in sorted(p for p in tables + rasters if p.is_file()):
             digest.update(str(path.relative_to(self.path)).encode() + b"\0")
@@ -249,17 +276,26 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise DatasetError(f"{path}: is not valid TOML ({error}); mend it") from error
 
 
-def _read_groups(path: Path, ids: tuple[str, ...]) -> dict[str, str]:
-    if not path.exists():
-        return {chip: chip for chip in ids}
+def index_ids(path: Path) -> set[str]:
+    """The chips that an ``index.csv`` names; none where there is no such file."""
+    return {row["id"] for row in _read_rows(path)} if path.exists() else set()
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
         # Spreadsheets put a byte order mark before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines))
+            return list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
             f"{path}: cannot be read as UTF-8 text with commas ({error}); save it as that"
         ) from error
+
+
+def _read_groups(path: Path, ids: tuple[str, ...]) -> dict[str, str]:
+    if not path.exists():
+        return {chip: chip for chip in ids}
+    rows = _read_rows(path)
     for column in ("id", "group"):
         if rows and column not in rows[0]:
             raise DatasetError(f"{path}: has no column {column!r}; it needs id and group")

@@ -1,7 +1,9 @@
 """Splits: which places train the weights, which set thresholds, which are only ever scored.
 
-The committed file ``splits.toml`` fixes them for the data sets it names. For any other set a
-place is assigned by a hash of its name, so that the answer never depends on the order of files.
+The committed file ``training/splits.toml`` fixes them for the data sets it names. Any other set
+may bring a ``splits.toml`` of the same form in its folder, which ``floodsat data split`` writes.
+Without one a place is assigned by a hash of its name, so that the answer never depends on the order
+of files.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import hashlib
 import tomllib
 from collections import Counter
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 from onboard.errors import DatasetError
@@ -17,6 +20,7 @@ from training.chips import ChipFolder
 
 Split = Literal["train", "calibration", "test"]
 SPLITS: tuple[Split, ...] = ("train", "calibration", "test")
+FILE = "splits.toml"
 
 CALIBRATION_SHARE = 0.15
 TEST_SHARE = 0.25
@@ -46,24 +50,72 @@ def propose(folder: ChipFolder) -> dict[str, Split]:
 
 
 def split_ids(folder: ChipFolder, split: str) -> list[str]:
-    """Chip ids of one split, by the committed file where it names the set.
+    """Chip ids of one split, by the file that names the set, see `table_of`.
 
     Raises:
-        DatasetError: a group is not in the committed file.
+        DatasetError: a group is in none of the file's splits, or the file is unusable.
     """
-    table = _committed().get(folder.name) or propose(folder)
-    strange = sorted(set(folder.groups.values()) - set(table))
-    if strange:
-        raise DatasetError(
-            f"{folder.path}: the group {strange[0]!r} is not in the committed splits of "
-            f"{folder.name!r}; rename the set or add the group to training/splits.toml"
-        )
+    table = table_of(folder)
     return [chip for chip in folder.ids if table[folder.groups[chip]] == split]
 
 
-def _committed() -> dict[str, dict[str, Split]]:
-    text = files("training").joinpath("splits.toml").read_text("utf-8")
-    return {
-        name: {group: split for split in SPLITS for group in table.get(split, [])}
-        for name, table in tomllib.loads(text).items()
-    }
+def table_of(folder: ChipFolder) -> dict[str, Split]:
+    """Group → split: by the committed file, else by the folder's own, else by `propose`.
+
+    Raises:
+        DatasetError: a group is in none of the file's splits, or the file is unusable.
+    """
+    committed = read_committed()
+    own = folder.path / FILE
+    if folder.name in committed:
+        table, cure = committed[folder.name], "rename the set or add the group to it"
+        where = "the committed splits (training/splits.toml)"
+    elif own.exists():
+        found = read_tables(own.read_bytes(), own)
+        if folder.name not in found:
+            raise DatasetError(
+                f"{own}: does not name the set {folder.name!r}; delete it and run "
+                "'floodsat data split'"
+            )
+        table, where = found[folder.name], str(own)
+        cure = "add it there to train, calibration or test"
+    else:
+        return propose(folder)
+    strange = sorted(set(folder.groups.values()) - set(table))
+    if strange:
+        raise DatasetError(
+            f"{folder.path}: the group {strange[0]!r} is not in {where} of {folder.name!r}; {cure}"
+        )
+    return table
+
+
+def read_committed() -> dict[str, dict[str, Split]]:
+    """Data set → group → split, of the committed file."""
+    own = files("training").joinpath(FILE)
+    return read_tables(own.read_bytes(), Path(str(own)))
+
+
+def read_tables(content: bytes, path: Path) -> dict[str, dict[str, Split]]:
+    """Data set → group → split, of a file's bytes.
+
+    Raises:
+        DatasetError: no TOML of that form, or a group stands in two splits.
+    """
+    try:
+        tables = tomllib.loads(content.decode("utf-8"))
+        listed = {
+            name: [(s, g) for s in SPLITS for g in tables[name].get(s, [])] for name in tables
+        }
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DatasetError(
+            f"{path}: is no file of splits ({error}); it needs a table of the set's name with "
+            "train, calibration and test"
+        ) from error
+    for name, pairs in listed.items():
+        counts = Counter(group for _, group in pairs)
+        twice = [group for group, count in counts.items() if count > 1]
+        if twice:
+            raise DatasetError(
+                f"{path}: the group {twice[0]!r} of {name!r} is in two splits; leave it in one"
+            )
+    return {name: {group: split for split, group in pairs} for name, pairs in listed.items()}

@@ -37,6 +37,7 @@ TRAINING = {
     "export": "make a signed bundle of a finished run",
     "evaluate": "score a bundle on labelled chips",
     "synth": "generate frames and chips with truth",
+    "data": "describe, divide and fetch chip folders",
     "bench": "time this machine: ratios, throughput, memory",
 }
 GROUND_PYTHON = (3, 11)
