@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 from onboard import outbox_schema
 from onboard.closing import Closing
-from onboard.errors import DamagedError, OutputError
+from onboard.errors import DamagedError, OutputError, StreamError
 from onboard.link.cfdp import TRANSACTIONS
-from onboard.link.housekeeping import Housekeeping
+from onboard.link.housekeeping import Housekeeping, Status, pack_status, unpack_status
 from onboard.outbox_schema import APPLICATION_ID, SCHEMA_VERSION
 from onboard.product import ID_BYTES
 
@@ -190,8 +190,25 @@ class Outbox(Closing):
             db.execute("INSERT INTO processed VALUES (?, ?, ?)", (scene_id, model_id, now))
             for kind, items in zip(Kind, (alerts, products, chips)):
                 for item in items:
-                    self._queue(kind, item, now)
+                    self._queue(kind, item, now, (scene_id, model_id))
         return True
+
+    def begin(self, file_id: bytes) -> int:
+        """Note that work on a file begins.
+
+        Returns:
+            How often it was begun without `end`, this time included.
+        """
+        with self.transaction() as db:
+            sql = "INSERT INTO attempts VALUES (?, 1) ON CONFLICT DO UPDATE SET begun = begun + 1"
+            db.execute(sql, (file_id,))
+            row = db.execute("SELECT begun FROM attempts WHERE file_id = ?", (file_id,))
+            return int(row.fetchone()[0])
+
+    def end(self, file_id: bytes) -> None:
+        """Note that work on a file ended, however it did."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM attempts WHERE file_id = ?", (file_id,))
 
     def refuse(self, file_id: bytes, name: str, reason: str, now_ms: int | None = None) -> bool:
         """Count a frame that cannot be used.
@@ -284,18 +301,44 @@ class Outbox(Closing):
         with self._guard():
             return self._link_counters()
 
-    def housekeeping(self, sendings: int = 1) -> Housekeeping:
-        """How full the outbox is."""
+    @property
+    def status(self) -> Status | None:
+        """What the runtime last said of itself."""
         with self._guard():
-            (frames,) = self._db.execute("SELECT count(*) FROM processed").fetchone()
+            row = self._db.execute("SELECT data FROM status").fetchone()
+        # Of another software: not worth a stop.
+        with contextlib.suppress(StreamError):
+            return unpack_status(row[0]) if row else None
+        return None
+
+    @status.setter
+    def status(self, status: Status) -> None:
+        with self.transaction() as db:
+            db.execute("REPLACE INTO status VALUES (1, ?)", (pack_status(status),))
+
+    def housekeeping(self, sendings: int = 1) -> Housekeeping:
+        """How full the outbox is, and what the runtime last said of itself."""
+        with self._guard():
+            (refused,) = self._db.execute("SELECT count(*) FROM refused").fetchone()
+            sql = "SELECT count(*) FROM ledger WHERE cause = ?"
+            (evicted,) = self._db.execute(sql, (Cause.EVICTED.value,)).fetchone()
             rows = self._db.execute(
                 "SELECT kind, count(*), sum(length(data)) FROM queue WHERE sendings < ?"
                 " GROUP BY kind",
                 (sendings,),
             ).fetchall()
-        found = {row[0]: row[1:] for row in rows}
-        alerts, products = found.get("alert", (0, 0)), found.get("product", (0, 0))
-        return Housekeeping(frames, alerts[0], products[0], products[1])
+        found = {Kind(row[0]): row[1:] for row in rows}
+        alerts, products, chips = (found.get(kind, (0, 0)) for kind in Kind)
+        return Housekeeping(
+            frames=self.processed,
+            alerts=alerts[0],
+            products=products[0],
+            product_bytes=products[1],
+            chips=chips[0],
+            refused=refused,
+            evicted=evicted,
+            runtime=self.status,
+        )
 
     def commit(
         self, sent: Mapping[int, int], before: Mapping[str, int], after: Mapping[str, int]
@@ -334,17 +377,18 @@ class Outbox(Closing):
             self._db.execute("SELECT name, value FROM counters WHERE name != ?", (_TRANSACTION,))
         )
 
-    def _queue(self, kind: Kind, item: Item, now: int) -> None:
+    def _queue(self, kind: Kind, item: Item, now: int, frame: tuple[bytes, bytes]) -> None:
         product_id = sequence = None
         if kind is not Kind.ALERT:
             product_id, sequence = item.data[-ID_BYTES:], self._next_transaction()
         self._db.execute(
             "INSERT INTO queue (kind, product_id, data, value, created_ms, sequence,"
-            " latitude, longitude, acquired_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " latitude, longitude, acquired_ms, scene_id, model_id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (kind, product_id) DO NOTHING",
             (kind.value, product_id, item.data, float(item.value), now, sequence)
             + (item.place or (None, None))
-            + (item.acquired_ms,),
+            + (item.acquired_ms, *frame),
         )
 
     def _leave(self, items: Iterable[int], cause: Cause, rule: str, now_ms: int | None) -> int:

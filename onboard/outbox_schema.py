@@ -34,6 +34,8 @@ CREATE TABLE queue (
     acquired_ms INTEGER,
     latitude REAL,
     longitude REAL,
+    scene_id BLOB,
+    model_id BLOB,
     UNIQUE (kind, product_id),
     CHECK ((kind = 'alert') = (product_id IS NULL)),
     CHECK ((kind = 'alert') = (sequence IS NULL)),
@@ -66,7 +68,15 @@ CREATE TABLE refused (
 ) WITHOUT ROWID
 """
 
-_TABLES = (_PROCESSED, _COUNTERS, _QUEUE, _ORDER, _LEDGER, _REFUSED)
+# How often work on a file was begun and not ended: what brings the software down is given up.
+_ATTEMPTS = """
+CREATE TABLE attempts (file_id BLOB PRIMARY KEY, begun INTEGER NOT NULL) WITHOUT ROWID
+"""
+
+# What the runtime last said of itself, for housekeeping: one row at most.
+_STATUS = "CREATE TABLE status (one INTEGER PRIMARY KEY CHECK (one = 1), data BLOB NOT NULL)"
+
+_TABLES = (_PROCESSED, _COUNTERS, _QUEUE, _ORDER, _LEDGER, _REFUSED, _ATTEMPTS, _STATUS)
 
 
 def create(db: sqlite3.Connection) -> None:
@@ -88,7 +98,7 @@ def _from_1(db: sqlite3.Connection) -> None:
     """A check cannot be altered, so the queue is written anew; its numbers stay."""
     db.execute("ALTER TABLE queue RENAME TO queue_1")
     db.execute("DROP INDEX queue_order")
-    for statement in (_QUEUE, _ORDER, _LEDGER, _REFUSED):
+    for statement in (_QUEUE, _ORDER, _LEDGER, _REFUSED, _ATTEMPTS, _STATUS):
         db.execute(statement)
     columns = "item, kind, product_id, data, value, created_ms, sequence, sendings"
     db.execute(f"INSERT INTO queue ({columns}) SELECT {columns} FROM queue_1")

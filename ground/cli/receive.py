@@ -103,6 +103,8 @@ def _write(data: bytes, product: Product, out: Path, reference: PermanentWater |
 def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
     import dataclasses
 
+    from onboard.link import housekeeping
+
     products = [
         {
             "id": product.product_id.hex(),
@@ -122,7 +124,7 @@ def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
     return {
         "products": products,
         "alerts": alerts,
-        "housekeeping": [dataclasses.asdict(state) for state in reception.housekeeping],
+        "housekeeping": [housekeeping.to_json(state) for state in reception.housekeeping],
         "report": reception.report.to_json(),
     }
 

@@ -15,6 +15,7 @@ from onboard.georef import Georef
 from onboard.link import alerts, cds, cfdp, frames, housekeeping, packets
 from onboard.link.apid import SPACECRAFT_ID, Apid
 from onboard.link.counters import Counters
+from onboard.link.housekeeping import Flag, Housekeeping, State, Status
 from onboard.product import Product, Statistics, TimeQuality, pack, unpack
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "wire-format.md"
@@ -63,6 +64,25 @@ def example_frame() -> bytes:
     return frames.cadus([packet], Counters({"mc": 255, "vc:0": 7}), length=128)
 
 
+def example_housekeeping() -> bytes:
+    status = Status(
+        model_id=bytes(range(8)),
+        engine="tflite",
+        state=State.IDLE,
+        flags=Flag.FALLBACK | Flag.STORAGE,
+        temperature_c=-3,
+        uptime_s=86400,
+        starts=12,
+        restarts=1,
+        errors=4,
+        memory_bytes=402 * 2**20,
+        free_bytes=2048 * 2**20,
+        inbox=9,
+        seconds=dict(zip(housekeeping.STAGES, (0.12, 2.5, 0.07, 0.3, 0.04), strict=True)),
+    )
+    return housekeeping.pack(Housekeeping(1000, 1, 2, 34567, 3, 20, 5, status))
+
+
 EXAMPLES = {"product": example_product, "packet": example_packet, "frame": example_frame}
 
 
@@ -77,7 +97,7 @@ def in_document(name: str) -> bytes:
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the table that begins with this heading row."""
+    """The cells of the first table that begins with this heading row."""
     lines = document().splitlines()
     start = lines.index(heading) + 2
     cells = []
@@ -98,6 +118,24 @@ def test_packet_example_is_regenerated_byte_for_byte():
 
 def test_frame_example_is_regenerated_byte_for_byte():
     assert in_document("frame") == example_frame()
+
+
+def test_housekeeping_example_is_regenerated_byte_for_byte():
+    assert in_document("housekeeping") == example_housekeeping()
+
+
+def test_housekeeping_table_has_every_byte_once():
+    ends = [[int(n) for n in row[0].split("–")] for row in rows("| bytes | field |")]
+    spans = [range(end[0], end[-1] + 1) for end in ends]
+    assert [at for span in spans for at in span] == list(range(housekeeping.SIZE))
+
+
+def test_housekeeping_codes():
+    table = {row[0]: row[1] for row in rows("| bytes | field |")}
+    engines = [f"{code} {name}" for code, name in enumerate(housekeeping.ENGINES)]
+    assert table["42"] == f"engine: {', '.join(engines)}"
+    assert table["43"] == f"state: {', '.join(f'{one.value} {one.name.lower()}' for one in State)}"
+    assert [int(code, 16) for code in re.findall("0x[0-9]+", table["44"])] == list(Flag)
 
 
 def test_examples_decode_to_what_the_text_says():

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from onboard.errors import StreamError
 from onboard.georef import Georef
-from onboard.link import alerts, cds, housekeeping, packets
+from onboard.link import alerts, cds, packets
 from onboard.link.alerts import Alert
 from onboard.link.apid import Apid
-from onboard.link.housekeeping import Housekeeping
 from onboard.product import LN2
 from tests.products import make_product
 
@@ -137,18 +136,3 @@ def test_place_without_water_is_the_middle_of_the_frame():
 def test_a_frame_without_coordinates_has_no_place():
     mask = np.zeros((4, 4), np.uint8)
     assert alerts.alert_for(make_product(mask=mask, georef=Georef(4, 4)), bytes(16)).place is None
-
-
-@given(st.tuples(*[st.integers(0, 2**32 - 1)] * 3), st.integers(0, 2**64 - 1))
-def test_housekeeping_round_trip(counts, size):
-    state = Housekeeping(*counts, size)
-    data = housekeeping.pack(state)
-    assert len(data) == housekeeping.SIZE
-    assert housekeeping.unpack(data) == state
-
-
-def test_other_housekeeping_is_refused():
-    data = housekeeping.pack(Housekeeping(1, 2, 3, 4))
-    for wrong in (b"", data[:-1], data + b"\0", b"\x02" + data[1:]):
-        with pytest.raises(StreamError):
-            housekeeping.unpack(wrong)
