@@ -26,6 +26,7 @@ from onboard.product import (
     TimeQuality,
     observed_pixels,
     pack,
+    pixel_area_m2,
     quantise,
     summarise,
 )
@@ -90,10 +91,19 @@ class Observation:
 
 @dataclass(frozen=True)
 class Found:
-    """What a frame showed, where it lies beyond permanent water, and what was decided."""
+    """What a frame showed, where it lies beyond permanent water, and what was decided.
+
+    Attributes:
+        seen: the maps.
+        beyond: bool ``(H, W)``, outside permanent water; None where that is not known.
+        sight: what triage was told.
+        decision: what triage said.
+        notes: what a person should know of the frame.
+    """
 
     seen: Observation
     beyond: Flags | None
+    sight: Sight
     decision: Decision
     notes: tuple[str, ...]
 
@@ -137,16 +147,17 @@ class Runtime:
                 return Flown(path, None, None, frame.sample_bytes, 0, clock.seconds)
             found = self._look(frame, scene_id, clock)
             packed, alert = b"", b""
-            if found.decision.outcome is Outcome.PRODUCT:
+            place = None
+            if Outcome.ALERT in found.decision.outcomes:
                 with clock.stage("product"):
-                    packed, alert = self._pack(frame, scene_id, found, acquired)
+                    packed, alert, place = self._pack(frame, scene_id, found, acquired)
             value = found.decision.value
             with clock.stage("store"):
                 outbox.record(
                     scene_id,
                     model_id,
-                    products=[Item(packed, value)] if packed else [],
-                    alerts=[Item(alert, value)] if alert else [],
+                    products=[Item(packed, value, place, acquired)] if packed else [],
+                    alerts=[Item(alert, value, place, acquired)] if alert else [],
                 )
             notes = (*frame.notes, *found.notes)
             product_id = packed[-ID_BYTES:] or None
@@ -159,8 +170,9 @@ class Runtime:
             seen = observe(self.segmenter, frame, scene_id)
         with clock.stage("triage"):
             beyond, notes = self._beyond(frame.georef)
-            decision = decide(self._sight(seen, beyond), self.limits)
-        return Found(seen, beyond, decision, notes)
+            sight = self._sight(seen, beyond, frame.georef)
+            decision = decide(sight, self.limits)
+        return Found(seen, beyond, sight, decision, notes)
 
     def _beyond(self, georef: Georef) -> tuple[Flags | None, tuple[str, ...]]:
         """Where water would be no permanent water, bool ``(H, W)``; None where not known."""
@@ -171,29 +183,45 @@ class Runtime:
             return None, ("the permanent-water reference does not cover it: no flood is counted",)
         return beyond, ()
 
-    def _sight(self, seen: Observation, beyond: Flags | None) -> Sight:
-        observed = observed_pixels(seen.classes)
-        counted = observed if beyond is None else observed & beyond
-        sensitive = self.segmenter.bundle.sensitive.water
-        wet = counted & (seen.classes == WATER)
+    def _wet(self, seen: Observation, beyond: Flags | None) -> tuple[Flags, Flags]:
+        """Where it is wet at the sensitive and at the balanced point, bool ``(H, W)``."""
+        counted = observed_pixels(seen.classes)
+        if beyond is not None:
+            counted &= beyond
+        own = self.limits.sensitive_water
+        sensitive = self.segmenter.bundle.sensitive.water if own is None else own
+        return counted & (seen.p_water >= sensitive), counted & (seen.classes == WATER)
+
+    def _sight(self, seen: Observation, beyond: Flags | None, georef: Georef) -> Sight:
+        possible, likely = self._wet(seen, beyond)
+        told = likely if likely.any() else possible
+        entropy, epistemic = (
+            float(values[told].mean(dtype=np.float64)) if told.any() else 0.0
+            for values in (seen.entropy, seen.epistemic)
+        )
+        area = pixel_area_m2(georef)
         return Sight(
             pixels=seen.classes.size,
-            observed=int(observed.sum()),
-            wet_sensitive=int((counted & (seen.p_water >= sensitive)).sum()),
-            wet_balanced=int(wet.sum()),
-            entropy_of_wet=float(seen.entropy[wet].mean()) if wet.any() else 0.0,
+            observed=int(observed_pixels(seen.classes).sum()),
+            wet_sensitive=int(possible.sum()),
+            wet_balanced=int(likely.sum()),
+            entropy=entropy,
+            epistemic=epistemic,
+            pixel_area_m2=self.segmenter.bundle.sensor.gsd_m**2 if area is None else area,
+            flood=beyond is not None,
         )
 
     def _pack(
         self, frame: Frame, scene_id: bytes, found: Found, acquired: int | None
-    ) -> tuple[bytes, bytes]:
-        """The product and its alert, as bytes."""
+    ) -> tuple[bytes, bytes, tuple[float, float] | None]:
+        """The product, empty where it is not sent, its alert, as bytes, and their place."""
         product = self._product(frame, scene_id, found, acquired)
-        packed = pack(product)
-        wet = product.mask == WATER
-        if found.beyond is not None:
-            wet &= found.beyond
-        return packed, alerts.pack(alerts.alert_for(product, packed[-ID_BYTES:], wet))
+        packed = pack(product) if Outcome.PRODUCT in found.decision.outcomes else b""
+        possible, likely = self._wet(found.seen, found.beyond)
+        alert = alerts.alert_for(
+            product, packed[-ID_BYTES:] or None, found.sight, likely if likely.any() else possible
+        )
+        return packed, alerts.pack(alert), alert.place
 
     def _product(
         self, frame: Frame, scene_id: bytes, found: Found, acquired: int | None

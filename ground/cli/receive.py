@@ -118,7 +118,7 @@ def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
         for (data, product), written in zip(reception.products, files, strict=True)
     ]
     alerts = [
-        {**dataclasses.asdict(alert), "product_id": alert.product_id.hex()}
+        {**dataclasses.asdict(alert), "frame_id": alert.frame_id.hex()}
         for alert in reception.alerts
     ]
     return {

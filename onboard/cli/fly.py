@@ -100,7 +100,7 @@ def to_json(flown: Flown) -> dict[str, Any]:
     decision = flown.decision
     return {
         "scene": str(flown.scene),
-        "outcome": decision.outcome.value if decision else "seen before",
+        "outcome": decision.text if decision else "seen before",
         "reason": decision.reason
         if decision
         else "the same samples were processed before with this model",

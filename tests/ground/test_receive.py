@@ -75,7 +75,7 @@ def test_a_perfect_link(stream, sent):
     report = reception.report
     assert received(reception) == sent
     assert [product.product_id for _, product in reception.products] == [s[-16:] for s in sent]
-    assert [alert.product_id for alert in reception.alerts] == [s[-16:-8] for s in sent]
+    assert [alert.frame_id for alert in reception.alerts] == [s[-16:-8] for s in sent]
     assert [state.products for state in reception.housekeeping] == [3]
     assert report.frames * CADU == report.bytes == len(stream)
     assert (report.frames_bad, report.frames_lost, report.bytes_skipped) == (0, 0, 0)

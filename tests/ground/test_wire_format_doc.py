@@ -17,6 +17,7 @@ from onboard.link.apid import SPACECRAFT_ID, Apid
 from onboard.link.counters import Counters
 from onboard.link.housekeeping import Flag, Housekeeping, State, Status
 from onboard.product import Product, Statistics, TimeQuality, pack, unpack
+from onboard.triage import Sight
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "wire-format.md"
 HEADER_NAMES = """
@@ -59,7 +60,8 @@ def example_packet() -> bytes:
 
 def example_frame() -> bytes:
     data = pack(example_product())
-    alert = alerts.pack(alerts.alert_for(example_product(), data[-16:]))
+    sight = Sight(12, 10, wet_sensitive=4, wet_balanced=2, entropy=0.25, epistemic=0.03125)
+    alert = alerts.pack(alerts.alert_for(example_product(), data[-16:], sight))
     packet = packets.pack(packets.Packet(Apid.ALERT, 0, SENT_MS, alert))
     return frames.cadus([packet], Counters({"mc": 255, "vc:0": 7}), length=128)
 
@@ -150,7 +152,7 @@ def test_examples_decode_to_what_the_text_says():
     assert unit.dest_file_name == f"{product.stem}.fsp"
     assert unit.file_size == len(in_document("product"))
     reception = receive.receive(in_document("frame"), frame_length=128)
-    assert [alert.product_id for alert in reception.alerts] == [product.product_id[:8]]
+    assert [alert.frame_id for alert in reception.alerts] == [product.product_id[:8]]
     frame = frames.unpack(in_document("frame")[4:])
     assert (frame.master_count, frame.channel_count, frame.first_header) == (255, 7, 0)
 

@@ -59,12 +59,13 @@ def test_a_flood_becomes_a_product_and_an_alert(
 ) -> None:
     flown = runtime.fly(wet, outbox)
     assert flown.decision is not None
-    assert flown.decision.outcome is Outcome.PRODUCT
+    assert flown.decision.outcomes[:2] == (Outcome.ALERT, Outcome.PRODUCT)
     alert_item, product_item = outbox.waiting()
     assert (alert_item.kind, product_item.kind) == (Kind.ALERT, Kind.PRODUCT)
     product, alert = unpack(product_item.data), alerts.unpack(alert_item.data)
     assert product.product_id == flown.product_id
-    assert alert.product_id == product.product_id[:8]
+    assert alert.product
+    assert alert.frame_id == product.product_id[:8]
     assert product.subject == alert.subject == "water"
     assert product.acquired_ms == 1_784_024_493_000
     assert product.georef.transform == (30.0, 0.0, 600000.0, 0.0, -30.0, 2600000.0)
@@ -101,7 +102,7 @@ def test_a_dry_frame_sends_nothing_but_is_remembered(
     noise = np.random.default_rng(0).integers(0, 60, (4, 90, 90)).astype(np.uint16)
     flown = runtime.fly(write_frame(tmp_path / "dry.tif", dry + noise), outbox)
     assert flown.decision is not None
-    assert flown.decision.outcome is Outcome.NOTHING
+    assert flown.decision.outcomes == (Outcome.NOTHING,)
     assert outbox.waiting() == []
     assert runtime.fly(tmp_path / "dry.tif", outbox).decision is None
 
@@ -112,7 +113,7 @@ def test_an_overcast_frame_is_dropped(runtime: Runtime, outbox: Outbox, tmp_path
     flown = runtime.fly(write_frame(tmp_path / "f.tif", samples), outbox)
     assert flown.decision is not None
     assert "not observed" in flown.decision.reason
-    assert flown.decision.outcome is Outcome.NOTHING
+    assert flown.decision.outcomes == (Outcome.NOTHING,)
 
 
 def test_the_committed_frame_and_its_reference(runtime: Runtime, outbox: Outbox) -> None:
@@ -147,7 +148,46 @@ def test_the_decision_is_taken_at_the_sensitive_point(
     segmenter = dataclasses.replace(runtime.segmenter, bundle=eager)
     flown = dataclasses.replace(runtime, segmenter=segmenter).fly(wet, outbox)
     assert flown.decision is not None
-    assert flown.decision.reason.startswith("100.00%")
+    assert "100.00% of the observed pixels may be wet" in flown.decision.reason
+
+
+def with_limit(runtime: Runtime, name: str, value: float) -> Runtime:
+    return dataclasses.replace(runtime, limits=runtime.limits.with_value(name, value))
+
+
+def test_the_sensitive_point_yields_to_a_command(
+    runtime: Runtime, outbox: Outbox, wet: Path, tmp_path: Path
+) -> None:
+    eager = with_limit(runtime, "sensitive_water", 0.0)
+    decision = eager.fly(wet, outbox).decision
+    assert decision is not None
+    assert "100.00% of the observed pixels may be wet" in decision.reason
+    blind = with_limit(with_limit(runtime, "sensitive_water", 1.0), "max_chips", 0)
+    with Outbox(tmp_path / "other.sqlite") as other:
+        decision = blind.fly(wet, other).decision
+        assert decision is not None
+        assert decision.outcomes == (Outcome.NOTHING,)
+        assert other.waiting() == []
+
+
+def test_an_alert_alone_is_about_what_is_possible(
+    runtime: Runtime, outbox: Outbox, wet: Path
+) -> None:
+    sure = with_limit(with_limit(runtime, "min_confidence", 1.0), "max_chips", 0)
+    flown = sure.fly(wet, outbox)
+    assert flown.decision is not None
+    assert flown.decision.outcomes == (Outcome.ALERT,)
+    assert flown.product_id is None
+    (item,) = outbox.waiting()
+    assert item.kind is Kind.ALERT
+    alert = alerts.unpack(item.data)
+    assert not alert.product
+    with Frame(wet, runtime.segmenter.bundle.sensor) as frame:
+        assert alert.frame_id == frame.scene_id()[:8]
+    assert alert.possible_fraction > alert.fraction > 0
+    assert alert.place == pytest.approx(item.place, abs=1e-7)
+    assert item.acquired_ms == alert.acquired_ms == 1_784_024_493_000
+    assert item.value == flown.decision.value > 0
 
 
 def test_permanent_water_alone_is_no_flood(
@@ -156,7 +196,7 @@ def test_permanent_water_alone_is_no_flood(
     everywhere = write_reference(tmp_path / "r.tif", np.ones((200, 180), np.uint8))
     flown = dataclasses.replace(runtime, reference=everywhere).fly(wet, outbox)
     assert flown.decision is not None
-    assert flown.decision.outcome is Outcome.NOTHING
+    assert flown.decision.outcomes == (Outcome.NOTHING,)
 
 
 def test_a_reference_beside_the_frame_says_nothing(
