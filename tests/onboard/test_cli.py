@@ -119,7 +119,7 @@ def test_fly_goes_on_after_a_bad_frame(
     found = capfd.readouterr()
     assert code == 2
     assert len(found.err.strip().splitlines()) == 1
-    assert "f.tif: product" in found.out
+    assert "f.tif: alert, product" in found.out
 
 
 def test_inspect_shows_bundle_and_keys(capfd: Any, tmp_path: Path) -> None:
