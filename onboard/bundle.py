@@ -41,6 +41,7 @@ SIGNATURE = "manifest.sig"
 WEIGHTS = "reference/weights.npz"
 GOLDEN = "golden.npz"
 CARD = "card.md"
+REVOKED = "a key that is not trusted any more"
 MAX_FILE_BYTES = 64 * 2**20
 
 Content = dict[str, bytes]
@@ -53,7 +54,7 @@ class Bundle:
     Attributes:
         path: where it was read from.
         manifest: the parsed manifest.
-        key: id of the key that signed it.
+        key: id of the key that signed it, or `REVOKED`.
         content: file name → bytes, of the sets that were loaded.
     """
 
@@ -157,21 +158,25 @@ def read_arrays(data: bytes) -> dict[str, Array]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def load(path: Path, sets: Iterable[str], keys: Iterable[Path] | None = None) -> Bundle:
+def load(
+    path: Path, sets: Iterable[str], keys: signing.Trust = None, installed: str = ""
+) -> Bundle:
     """Verify and read some sets of a bundle.
 
     Args:
         path: the bundle's folder.
         sets: names of the sets to load, for example ``["tflite"]``.
-        keys: files of the public keys to trust; None trusts the demo key.
+        keys: the public keys to trust, or their files; None trusts the demo key.
+        installed: SHA-256 of a manifest that was verified before, hexadecimal: this one is taken
+            whoever signed it, so that revoking a key does not ground what flies.
 
     Raises:
-        BundleError: not a bundle, of a newer format, signed by nobody trusted, damaged, or
+        BundleError: not a bundle, of another format, signed by nobody trusted, damaged, or
             without one of the sets.
         ConfigError: a key file is unreadable.
     """
     manifest_bytes = _read(path, MANIFEST)
-    key = _check_signature(path, manifest_bytes, keys)
+    key = _check_signature(path, manifest_bytes, keys, installed)
     manifest = _parse(path, manifest_bytes)
     content: Content = {}
     for name in sets:
@@ -183,12 +188,19 @@ def load(path: Path, sets: Iterable[str], keys: Iterable[Path] | None = None) ->
     return Bundle(path, manifest, key, content)
 
 
-def _check_signature(path: Path, manifest: bytes, keys: Iterable[Path] | None) -> str:
+def manifest_id(manifest: bytes) -> str:
+    """SHA-256 of a manifest's bytes, hexadecimal: it fixes the bundle to its last bit."""
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def _check_signature(path: Path, manifest: bytes, keys: signing.Trust, installed: str) -> str:
     signature = _read(path, SIGNATURE)
-    trusted = signing.read_public(keys if keys is not None else [signing.DEMO_KEY])
+    trusted = signing.trusted(keys)
     for name, key in trusted.items():
         if signing.verify(manifest, signature, key):
             return name
+    if installed and manifest_id(manifest) == installed:
+        return REVOKED
     raise BundleError(
         f"{path}: its manifest is damaged or not signed by a trusted key "
         f"({', '.join(trusted) or 'none given'}); fetch it again, or name its key with --trust"
@@ -205,6 +217,10 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
         raise BundleError(
             f"{path}: has bundle format {version}, this software knows up to {FORMAT}; "
             "update FloodSat"
+        )
+    if version < FORMAT:
+        raise BundleError(
+            f"{path}: has bundle format {version}, this software knows {FORMAT}; export it again"
         )
     _check_names(path, manifest)
     return manifest

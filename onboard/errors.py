@@ -26,6 +26,10 @@ class BundleError(FloodsatError, ValueError):
     """A bundle is damaged, unsigned, wrongly signed or not for this software."""
 
 
+class CommandError(FloodsatError, ValueError):
+    """A telecommand is damaged, forged, replayed, too late or makes no sense."""
+
+
 class EngineError(FloodsatError, RuntimeError):
     """An inference engine is not available here or failed."""
 

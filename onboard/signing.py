@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Optional, Union
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -31,12 +32,28 @@ from onboard.errors import ConfigError
 DEMO_KEY = Path(__file__).parent / "keys" / "demo.pub"
 
 PublicKeys = dict[str, Ed25519PublicKey]
+Trust = Optional[Union[Iterable[Path], PublicKeys]]
+"""Whom to trust: files of public keys, keys by id, or None for the demo key."""
 
 
 def key_id(key: Ed25519PublicKey) -> str:
     """16 hexadecimal digits."""
-    raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return hashlib.sha256(raw).hexdigest()[:16]
+    return hashlib.sha256(bytes.fromhex(raw(key))).hexdigest()[:16]
+
+
+def raw(key: Ed25519PublicKey) -> str:
+    """The 32 bytes of RFC 8032, 5.1.5, in hexadecimal."""
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+
+
+def from_raw(text: str) -> Ed25519PublicKey:
+    """The inverse of `raw`."""
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+
+
+def pem(key: Ed25519PublicKey) -> bytes:
+    """As a ``.pub`` file holds it."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 def generate(folder: Path, name: str = "floodsat") -> list[Path]:
@@ -54,8 +71,7 @@ def generate(folder: Path, name: str = "floodsat") -> list[Path]:
             raise ConfigError(f"{path}: exists and keys are never overwritten; choose a new folder")
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    files.write_bytes(public_path, public)
+    files.write_bytes(public_path, pem(key.public_key()))
     files.make_folder(folder)
     with files.replacing(private_path) as part:
         part.chmod(0o600)
@@ -98,6 +114,17 @@ def read_public(paths: Iterable[Path]) -> PublicKeys:
             raise ConfigError(f"{path}: is not an Ed25519 key; make one with 'floodsat keygen'")
         found[key_id(key)] = key
     return found
+
+
+def trusted(trust: Trust) -> PublicKeys:
+    """Key id → public key.
+
+    Raises:
+        ConfigError: a file is unreadable or holds no Ed25519 key.
+    """
+    if isinstance(trust, dict):
+        return trust
+    return read_public([DEMO_KEY] if trust is None else trust)
 
 
 def sign(data: bytes, key: Ed25519PrivateKey) -> bytes:
