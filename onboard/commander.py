@@ -19,9 +19,9 @@ from onboard import commands, control, keyring
 from onboard.commands import Code, Command
 from onboard.control import Area, Control
 from onboard.errors import CommandError, FloodsatError, OutputError
+from onboard.limits import Limits
 from onboard.link.acks import Ack, Status
 from onboard.outbox import clock_ms
-from onboard.triage import Limits
 
 MAX_FILES = 64
 """Command files that are looked at in one go, so that a flood of them holds no frame up."""
@@ -200,6 +200,8 @@ def _changed(now: Control, command: Command, folder: Path) -> Control:
     if code is Code.SET_LIMIT:
         with_limits(Limits(), {given["name"]: given["value"]})
         return dataclasses.replace(now, limits={**now.limits, given["name"]: given["value"]})
+    if code is Code.CLEAR_LIMITS:
+        return dataclasses.replace(now, limits={})
     if code in (Code.SET_AREA, Code.CLEAR_AREA):
         return dataclasses.replace(now, area=_area(given) if given else None)
     if code in (Code.PAUSE, Code.RESUME):
@@ -213,17 +215,15 @@ def _changed(now: Control, command: Command, folder: Path) -> Control:
     return now
 
 
-def with_limits(limits: Limits, given: Mapping[str, Any]) -> Limits:
+def with_limits(limits: Limits, given: Mapping[str, float]) -> Limits:
     """The limits of triage with what commands made of them.
 
     Raises:
-        CommandError: there is no such limit.
+        ConfigError: there is no such limit, or the value is out of its range.
     """
-    known = {field.name for field in dataclasses.fields(Limits)}
-    for name in given:
-        if name not in known:
-            raise CommandError(f"there is no limit {name!r}; choose of {', '.join(sorted(known))}")
-    return dataclasses.replace(limits, **given)
+    for name, value in given.items():
+        limits = limits.with_value(name, value)
+    return limits
 
 
 def _area(given: Mapping[str, Any]) -> Area:

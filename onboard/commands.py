@@ -68,6 +68,7 @@ class Code(enum.IntEnum):
     REVOKE_KEY = 10
     ALLOW_OLDER = 11
     INSTALL = 12
+    CLEAR_LIMITS = 13
 
     @property
     def text(self) -> str:
@@ -128,6 +129,7 @@ ARGUMENTS: Mapping[Code, Mapping[str, Check]] = {
     Code.REVOKE_KEY: {"slot": _integer(1, KEY_SLOTS)},
     Code.ALLOW_OLDER: {"manifest": _bytes(32, 32)},
     Code.INSTALL: {"name": _file_name},
+    Code.CLEAR_LIMITS: {},
 }
 
 

@@ -98,14 +98,19 @@ def test_settings_are_kept_and_taken_back(commander: Commander, world: World) ->
     assert now.area == tuple(AREA.values())
     commander.execute(signed(Code.CLEAR_AREA, 4))
     commander.execute(signed(Code.RESUME, 5))
-    assert (commander.control.area, commander.control.paused) == (None, False)
-    assert [ack.status for ack in world.acks.values()] == [Status.DONE] * 5
+    commander.execute(signed(Code.CLEAR_LIMITS, 6))
+    now = commander.control
+    assert (now.area, now.paused, now.limits) == (None, False, {})
+    assert [ack.status for ack in world.acks.values()] == [Status.DONE] * 6
 
 
-def test_an_unknown_limit_is_acknowledged_as_failed(commander: Commander, world: World) -> None:
-    ack = commander.execute(signed(Code.SET_LIMIT, name="colour", value=1.0))
+@pytest.mark.parametrize(("name", "value"), [("colour", 1.0), ("min_wet", 1.1)])
+def test_a_limit_that_cannot_be_is_acknowledged_as_failed(
+    commander: Commander, world: World, name: str, value: float
+) -> None:
+    ack = commander.execute(signed(Code.SET_LIMIT, name=name, value=value))
     assert ack.status is Status.FAILED
-    assert "colour" in ack.text
+    assert name in ack.text
     assert world.acks == {1: ack}
     assert commander.control.limits == {}
     assert commander.control.count == 1, "it was accepted, and is no command for a replay"

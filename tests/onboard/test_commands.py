@@ -31,6 +31,7 @@ GIVEN: dict[Code, dict[str, Any]] = {
     Code.REVOKE_KEY: {"slot": 2},
     Code.ALLOW_OLDER: {"manifest": bytes(32)},
     Code.INSTALL: {"name": "v2.fspatch"},
+    Code.CLEAR_LIMITS: {},
 }
 PAUSE = Command(Code.PAUSE, 1, 0, 10_000)
 
