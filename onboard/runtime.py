@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,47 @@ from onboard.triage import Decision, Limits, Outcome, Sight, decide
 
 # The days of the link's time code (CDS) begin in 1958 and end in 2137.
 FIRST_YEAR, LAST_YEAR = 1958, 2136
+
+
+class Entry(NamedTuple):
+    """What one frame leaves behind: it is recorded whole or not at all.
+
+    Attributes:
+        scene_id, model_id: 32 bytes each.
+        products, alerts, chips: to be queued.
+    """
+
+    scene_id: bytes
+    model_id: bytes
+    products: tuple[Item, ...] = ()
+    alerts: tuple[Item, ...] = ()
+    chips: tuple[Item, ...] = ()
+
+
+def keep(outbox: Outbox, entry: Entry) -> None:
+    """Put an entry into the outbox."""
+    outbox.record(entry.scene_id, entry.model_id, entry.products, entry.alerts, chips=entry.chips)
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+class Around(NamedTuple):
+    """What is done around a frame; a `FloodsatError` of any of them leaves it unrecorded.
+
+    Attributes:
+        before: called before the network runs, after the frame was found to be new.
+        after: called when it has run, before anything is kept.
+        keep: puts what the frame gave into the outbox.
+    """
+
+    before: Callable[[], None] = nothing
+    after: Callable[[], None] = nothing
+    keep: Callable[[Outbox, Entry], None] = keep
+
+
+PLAIN = Around()
 
 
 @dataclass(frozen=True)
@@ -129,11 +171,17 @@ class Runtime:
     limits: Limits
     reference: PermanentWater | None = None
 
-    def fly(self, path: Path, outbox: Outbox) -> Flown:
+    def fly(self, path: Path, outbox: Outbox, around: Around = PLAIN) -> Flown:
         """Process one frame once, and queue what it gives.
+
+        Args:
+            path: of the frame.
+            outbox: what it gives goes there.
+            around: what else is done on the way.
 
         Raises:
             FrameError: the frame cannot be used.
+            EngineError: the engine fails.
             OutputError: the outbox cannot be written.
         """
         clock = Clock()
@@ -145,20 +193,23 @@ class Runtime:
                 scene_id = frame.scene_id()
             if outbox.seen(scene_id, model_id):
                 return Flown(path, None, None, frame.sample_bytes, 0, clock.seconds)
+            around.before()
             found = self._look(frame, scene_id, clock)
+            around.after()
             packed, alert = b"", b""
             place = None
             if Outcome.ALERT in found.decision.outcomes:
                 with clock.stage("product"):
                     packed, alert, place = self._pack(frame, scene_id, found, acquired)
             value = found.decision.value
+            entry = Entry(
+                scene_id,
+                model_id,
+                products=(Item(packed, value, place, acquired),) if packed else (),
+                alerts=(Item(alert, value, place, acquired),) if alert else (),
+            )
             with clock.stage("store"):
-                outbox.record(
-                    scene_id,
-                    model_id,
-                    products=[Item(packed, value, place, acquired)] if packed else [],
-                    alerts=[Item(alert, value, place, acquired)] if alert else [],
-                )
+                around.keep(outbox, entry)
             notes = (*frame.notes, *found.notes)
             product_id = packed[-ID_BYTES:] or None
             size = frame.sample_bytes

@@ -12,12 +12,13 @@ import rasterio
 from rasterio.warp import transform
 
 from onboard import bundle, engines
-from onboard.errors import FrameError, OutputError
+from onboard.errors import EngineError, FrameError, OutputError
 from onboard.link import alerts
 from onboard.outbox import Kind, Outbox
 from onboard.product import dequantise, unpack
 from onboard.reference_water import PermanentWater
-from onboard.runtime import Runtime, acquisition_ms
+from onboard.runtime import Around, Entry, Runtime, acquisition_ms
+from onboard.runtime import keep as plain_keep
 from onboard.scene import Frame
 from onboard.segment import Segmenter
 from onboard.triage import Outcome
@@ -93,6 +94,34 @@ def test_a_frame_is_processed_once(runtime: Runtime, outbox: Outbox, wet: Path) 
     assert again.decision is None
     assert again.product_id is None
     assert len(outbox.waiting()) == 2
+
+
+def test_what_is_done_around_a_frame(runtime: Runtime, outbox: Outbox, wet: Path) -> None:
+    told: list[str] = []
+
+    def keep(box: Outbox, entry: Entry) -> None:
+        told.append(f"keep {len(entry.products)} {len(entry.alerts)}")
+        plain_keep(box, entry)
+
+    around = Around(lambda: told.append("before"), lambda: told.append("after"), keep)
+    runtime.fly(wet, outbox, around)
+    assert told == ["before", "after", "keep 1 1"]
+    runtime.fly(wet, outbox, around)
+    assert len(told) == 3
+    assert len(outbox.waiting()) == 2
+
+
+@pytest.mark.parametrize("moment", ["before", "after", "keep"])
+def test_a_frame_that_is_not_vouched_for_is_not_recorded(
+    runtime: Runtime, outbox: Outbox, wet: Path, moment: str
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise EngineError("the golden tile differs")
+
+    with pytest.raises(EngineError):
+        runtime.fly(wet, outbox, Around()._replace(**{moment: refuse}))
+    assert outbox.processed == 0
+    assert outbox.waiting() == []
 
 
 def test_a_dry_frame_sends_nothing_but_is_remembered(
