@@ -30,6 +30,7 @@ from onboard.arrays import Array
 from onboard.errors import BundleError, OutputError
 from onboard.network import Network
 from onboard.normalise import Normalisation
+from onboard.oddity import Oddity
 from onboard.segment import Thresholds
 from onboard.sensor import Sensor
 from onboard.triage import Limits
@@ -116,6 +117,12 @@ class Bundle:
     def limits(self) -> Limits:
         """What decides whether a frame is sent."""
         return Limits.from_json(self.manifest["triage"])
+
+    @property
+    def oddity(self) -> Oddity | None:
+        """What scores crops for being unlike the training; None in bundles from before it."""
+        data = self.manifest.get("oddity")
+        return None if data is None else Oddity.from_json(data)
 
     @property
     def sets(self) -> Mapping[str, Any]:
