@@ -22,17 +22,22 @@ from rasterio.windows import Window
 
 from onboard.ahead import ahead
 from onboard.arrays import Array
+from onboard.capture import Capture, capture_of_tags
 from onboard.closing import Closing
+from onboard.conditions import Condition
 from onboard.errors import FrameError
 from onboard.georef import IDENTITY, Georef
 from onboard.rasters import READ_ERRORS, unlocated_is_fine
 from onboard.sensor import Sensor
 
 if TYPE_CHECKING:
+    from onboard.radiometry import Correction
+
     Pair = tuple[int, int]
 
 INTEGER_TYPES = ("uint16", "int16")
 FLOAT_TYPES = ("float32",)
+RADIOMETRIES = ("reflectance", "counts")
 STRIP_ROWS = 64
 MAX_STRIP_ROWS = 512
 MAX_PIXELS = 2**31
@@ -50,36 +55,34 @@ class Patch(NamedTuple):
     valid: Array
 
 
-class Frame(Closing):
-    """An open frame. Use as a context manager.
+class OpenFrame(Closing):
+    """An open frame, whatever it is stored as. Use as a context manager.
 
-    Bands are found by their descriptions in the file; a file without any, but with just as many
-    bands as the sensor, is taken to be in the sensor's order, and ``notes`` says so. Integer
-    samples become reflectance by the file's own band scale where it states one, else by the
-    sensor's; float32 samples are reflectance already. A pixel has no data where the file's mask
-    says so, where it is not finite, or where every band is exactly 0 (fill of the common
-    archives).
+    What stores samples in some way is a subclass with `samples`, ``dtype`` and ``strip_rows``;
+    `onboard.frames.open_frame` opens them all, and calibrates raw ones.
 
-    Raises:
-        FrameError: not a readable TIFF, a missing band, a wrong sample type, no pixels.
+    Attributes:
+        path: what was opened.
+        sensor: whose bands are read, in its order.
+        notes: what a person should know of the frame.
+        georef: its grid.
+        capture: when and from where it was taken.
+        conditions: flags; see `onboard.conditions`.
+        correction: what makes reflectance of raw samples; None where they are reflectance.
     """
+
+    path: Path
+    sensor: Sensor
+    georef: Georef
+    dtype: np.dtype[Any]
+    strip_rows: int
 
     def __init__(self, path: Path, sensor: Sensor) -> None:
         self.path, self.sensor = path, sensor
         self.notes: list[str] = []
-        self._dataset = _open(path)
-        try:
-            self._indexes = self._find_bands()
-            self._check_type()
-            self.georef = self._read_georef()
-        except BaseException:
-            self._dataset.close()
-            raise
-        self._scales, self._offsets = self._radiometry()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._dataset.close()
+        self.capture = Capture()
+        self.conditions = Condition(0)
+        self.correction: Correction | None = None
 
     @property
     def height(self) -> int:
@@ -92,35 +95,36 @@ class Frame(Closing):
         return self.georef.width
 
     @property
+    def raw(self) -> bool:
+        """Whether the samples are the camera's counts, not reflectance."""
+        raise NotImplementedError
+
+    @property
     def sample_bytes(self) -> int:
         """Size of the sensor's bands, uncompressed, in bytes."""
-        depth = np.dtype(self._dataset.dtypes[self._indexes[0] - 1]).itemsize
-        return int(self.width * self.height * len(self._indexes) * depth)
+        return int(self.width * self.height * len(self.sensor.bands) * self.dtype.itemsize)
 
     @property
     def acquired(self) -> str | None:
-        """Time of acquisition as the file states it (TIFF tag ``ACQUIRED``), ISO 8601."""
-        value = self._dataset.tags().get("ACQUIRED")
-        return str(value) if value else None
+        """Time of acquisition, ISO 8601, where the frame states one."""
+        time = self.capture.time
+        return None if time is None else time.isoformat()
 
     def scene_id(self) -> bytes:
         """SHA-256 over the size and the samples of the sensor's bands, read strip by strip.
 
         The hash runs over ``width, height, bands`` as little-endian 32-bit words, the sample
-        type's name, and the samples row by row, bands interleaved by pixel, little-endian.
+        type's name, and the samples row by row, bands interleaved by pixel, little-endian. The
+        samples are those that were stored: no calibration changes what a scene is.
         """
-        bands = len(self._indexes)
-        shape = np.array([self.width, self.height, bands], dtype="<u4")
-        dtype = np.dtype(self._dataset.dtypes[self._indexes[0] - 1])
-        digest = hashlib.sha256(shape.tobytes() + dtype.name.encode())
-        little = dtype.newbyteorder("<")
-        # Whole blocks of the file, lest it be read again for every strip of one.
-        rows = min(max(STRIP_ROWS, self._dataset.block_shapes[0][0]), MAX_STRIP_ROWS)
+        shape = np.array([self.width, self.height, len(self.sensor.bands)], dtype="<u4")
+        digest = hashlib.sha256(shape.tobytes() + self.dtype.name.encode())
+        little = self.dtype.newbyteorder("<")
         strips = (
-            Window(0, top, self.width, min(rows, self.height - top))
-            for top in range(0, self.height, rows)
+            partial(self.samples, top, 0, min(self.strip_rows, self.height - top), self.width)
+            for top in range(0, self.height, self.strip_rows)
         )
-        for samples in ahead(partial(self._read, strip) for strip in strips):
+        for samples in ahead(strips):
             digest.update(np.ascontiguousarray(samples, dtype=little).data)
         return digest.digest()
 
@@ -135,12 +139,76 @@ class Frame(Closing):
         """
         return _mirrored(self._inside, (self.height, self.width), (row, col), (height, width))
 
+    def samples(self, row: int, col: int, height: int, width: int) -> Array:
+        """Stored samples ``(h, w, bands)`` of a window within the frame, contiguous."""
+        raise NotImplementedError
+
+    def look(self, row: int, col: int, height: int, width: int) -> tuple[Array, Array]:
+        """Stored samples of a window within the frame, and bool ``(h, w)`` where there are any."""
+        raise NotImplementedError
+
     def _inside(self, row: int, col: int, height: int, width: int) -> Patch:
         """A window that lies within the frame."""
+        if self.correction is not None:
+            return self.correction.patch(self.look, row, col, height, width)
+        samples, valid = self.look(row, col, height, width)
+        return Patch(self._to_reflectance(samples, valid), valid)
+
+    def _to_reflectance(self, samples: Array, valid: Array) -> Array:
+        raise NotImplementedError
+
+
+class Frame(OpenFrame):
+    """A frame that is a GeoTIFF.
+
+    Bands are found by their descriptions in the file; a file without any, but with just as many
+    bands as the sensor, is taken to be in the sensor's order, and ``notes`` says so. Integer
+    samples become reflectance by the file's own band scale where it states one, else by the
+    sensor's; float32 samples are reflectance already. A pixel has no data where the file's mask
+    says so, where it is not finite, or where every band is exactly 0 (fill of the common
+    archives). Its tags may say when and from where it was taken: see `capture_of_tags`.
+
+    Raises:
+        FrameError: not a readable TIFF, a missing band, a wrong sample type, no pixels, a tag
+            that makes no sense.
+    """
+
+    def __init__(self, path: Path, sensor: Sensor) -> None:
+        super().__init__(path, sensor)
+        self._dataset = _open(path)
+        try:
+            self._indexes = self._find_bands()
+            self._check_type()
+            self.georef = self._read_georef()
+            self.dtype = np.dtype(self._dataset.dtypes[self._indexes[0] - 1])
+            self._tags = self._dataset.tags()
+            self.capture = capture_of_tags(path, self._tags)
+            self._check_radiometry()
+        except BaseException:
+            self._dataset.close()
+            raise
+        # Whole blocks of the file, lest it be read again for every strip of one.
+        self.strip_rows = min(max(STRIP_ROWS, self._dataset.block_shapes[0][0]), MAX_STRIP_ROWS)
+        self._scales, self._offsets = self._radiometry()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._dataset.close()
+
+    @property
+    def raw(self) -> bool:
+        """Whether the tag ``RADIOMETRY`` calls the samples the camera's counts."""
+        return bool(self._tags.get("RADIOMETRY") == "counts")
+
+    def samples(self, row: int, col: int, height: int, width: int) -> Array:
+        """Stored samples ``(h, w, bands)`` of a window within the frame, contiguous."""
+        return self._read(Window(col, row, width, height))
+
+    def look(self, row: int, col: int, height: int, width: int) -> tuple[Array, Array]:
+        """Stored samples of a window within the frame, and bool ``(h, w)`` where there are any."""
         window = Window(col, row, width, height)
         samples = self._read(window)
-        valid = self._valid(samples, window)
-        return Patch(self._to_reflectance(samples, valid), valid)
+        return samples, self._valid(samples, window)
 
     def _to_reflectance(self, samples: Array, valid: Array) -> Array:
         height, width, bands = samples.shape
@@ -155,7 +223,7 @@ class Frame(Closing):
         return image
 
     def _valid(self, samples: Array, window: Window) -> Array:
-        valid = _any_sample(samples)
+        valid = any_sample(samples)
         if samples.dtype.kind == "f":
             valid &= np.isfinite(samples).all(axis=-1)
         nodata = self._dataset.nodata
@@ -210,6 +278,19 @@ class Frame(Closing):
             raise FrameError(
                 f"{self.path}: has samples of type {', '.join(sorted(types))}; "
                 f"convert them to one of {', '.join(good)}"
+            )
+
+    def _check_radiometry(self) -> None:
+        word = self._tags.get("RADIOMETRY", "reflectance")
+        if word not in RADIOMETRIES:
+            raise FrameError(
+                f"{self.path}: its tag RADIOMETRY is {word!r}; "
+                f"write one of {', '.join(RADIOMETRIES)}"
+            )
+        if word == "counts" and self.dtype != np.uint16:
+            raise FrameError(
+                f"{self.path}: says it holds counts but has {self.dtype} samples; "
+                "write them as uint16"
             )
 
     def _radiometry(self) -> tuple[Array, Array]:
@@ -299,7 +380,7 @@ def _reflected(array: Array, rows: Pair, cols: Pair) -> Array:
     return out
 
 
-def _any_sample(samples: Array) -> Array:
+def any_sample(samples: Array) -> Array:
     """Where any band of ``(h, w, bands)`` differs from zero."""
     height, width, bands = samples.shape
     if samples.dtype.kind in "iu" and samples.dtype.itemsize * bands == 8:

@@ -37,4 +37,9 @@ trust = click.option(
     type=PATH,
     help="Public key to trust, may be given several times; the public demo key by default.",
 )
+profile = click.option(
+    "--profile",
+    type=PATH,
+    help="Calibration of the camera (TOML); frames of raw counts need it.",
+)
 json_file = click.option("--json", "json_file", type=PATH, help="Write the figures here as well.")

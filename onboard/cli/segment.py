@@ -10,7 +10,8 @@ import click
 from onboard.cli import options
 
 if TYPE_CHECKING:
-    from onboard.scene import Frame
+    from onboard.profile import Profile
+    from onboard.scene import OpenFrame
     from onboard.segment import Segmenter
 
 BLOCK_STEP = 16
@@ -26,6 +27,7 @@ BANDS = ("class", "p_water", "p_cloud", "entropy", "aleatoric", "epistemic")
 @options.passes
 @options.seed
 @options.trust
+@options.profile
 def command(
     bundle: Path,
     scenes: tuple[Path, ...],
@@ -34,6 +36,7 @@ def command(
     passes: int | None,
     seed: int,
     trust: tuple[Path, ...],
+    profile: Path | None,
 ) -> None:
     """Segment frames with BUNDLE into OUT/<scene>.tif.
 
@@ -45,14 +48,16 @@ def command(
     """
     from onboard import bundle as bundles
     from onboard import engines, files
+    from onboard.profile import load as load_profile
     from onboard.segment import Segmenter
 
+    camera = None if profile is None else load_profile(profile)
     loaded = bundles.load(bundle, [engines.set_of(engine)], list(trust) or None)
     segmenter = Segmenter(loaded, engines.load(engine, loaded), passes or loaded.passes, seed)
     check_names(scenes, out)
     files.make_folder(out)
     for scene in scenes:
-        write_maps(segmenter, scene, out / f"{scene.stem}.tif")
+        write_maps(segmenter, scene, out / f"{scene.stem}.tif", camera)
 
 
 def check_names(scenes: tuple[Path, ...], out: Path) -> None:
@@ -73,19 +78,21 @@ def check_names(scenes: tuple[Path, ...], out: Path) -> None:
         seen[scene.stem] = scene
 
 
-def write_maps(segmenter: Segmenter, scene: Path, target: Path) -> None:
+def write_maps(
+    segmenter: Segmenter, scene: Path, target: Path, camera: Profile | None = None
+) -> None:
     """Segment one frame and write its maps, tile by tile."""
     import rasterio
     from rich.progress import Progress
 
     from onboard.files import replacing
+    from onboard.frames import open_frame
     from onboard.rasters import check_written, unlocated_is_fine, writing
-    from onboard.scene import Frame
 
-    with Frame(scene, segmenter.bundle.sensor) as frame, replacing(target) as part:
+    with open_frame(scene, segmenter.bundle.sensor, camera) as frame, replacing(target) as part:
         with unlocated_is_fine(), writing(target):
             core = segmenter.tiling(frame).core
-            maps = rasterio.open(str(part), "w", **profile(frame, core))
+            maps = rasterio.open(str(part), "w", **storage(frame, core))
         with writing(target), maps, Progress() as bar:
             task = bar.add_task(scene.name, total=len(segmenter.tiling(frame)))
             write_tiles(segmenter, frame, maps, lambda: bar.advance(task))
@@ -101,7 +108,7 @@ def write_maps(segmenter: Segmenter, scene: Path, target: Path) -> None:
     click.echo(f"{target}: written")
 
 
-def write_tiles(segmenter: Segmenter, frame: Frame, maps: Any, advance: Any) -> None:
+def write_tiles(segmenter: Segmenter, frame: OpenFrame, maps: Any, advance: Any) -> None:
     """Write every finished core at its place."""
     import numpy as np
     from rasterio.windows import Window
@@ -116,7 +123,7 @@ def write_tiles(segmenter: Segmenter, frame: Frame, maps: Any, advance: Any) -> 
         maps.set_band_description(index, name)
 
 
-def profile(frame: Frame, core: int) -> dict[str, Any]:
+def storage(frame: OpenFrame, core: int) -> dict[str, Any]:
     """How the maps of ``frame`` are stored: a tiled, compressed GeoTIFF on the frame's grid.
 
     Args:
