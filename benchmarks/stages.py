@@ -105,7 +105,7 @@ def timed_write(segmenter: Segmenter, scene: Path, target: Path) -> float:
     """Seconds from a frame's file to a file of maps, as ``floodsat segment`` makes it."""
     start = time.perf_counter()
     with Frame(scene, segmenter.bundle.sensor) as frame, replacing(target) as part:
-        profile = command.profile(frame, segmenter.tiling(frame).core)
+        profile = command.storage(frame, segmenter.tiling(frame).core)
         with rasterio.open(str(part), "w", **profile) as maps:
             command.write_tiles(segmenter, frame, maps, lambda: None)
     return time.perf_counter() - start

@@ -17,7 +17,7 @@ import numpy as np
 import rasterio
 
 from onboard.arrays import Array, Flags
-from onboard.errors import ConfigError
+from onboard.errors import ConfigError, FrameError
 from onboard.rasters import GDAL_ERRORS, unlocated_is_fine
 
 REACH = 3
@@ -42,16 +42,16 @@ class DeadMap:
     width: int
     elements: dict[str, Array]
 
-    def fit(self, height: int, width: int) -> None:
+    def fit(self, frame: Path, height: int, width: int) -> None:
         """Make sure that a frame of this size comes from this detector.
 
         Raises:
-            ConfigError: the sizes differ.
+            FrameError: the sizes differ.
         """
         if self.width != width or self.height not in (1, height):
-            raise ConfigError(
-                f"{self.path}: is a dead-pixel map of {self.width}×{self.height} elements, the "
-                f"frame has {width}×{height}; give the profile of the camera that took it"
+            raise FrameError(
+                f"{frame}: has {width}×{height} pixels, the dead-pixel map {self.path} "
+                f"{self.width}×{self.height}; give the profile of the camera that took it"
             )
 
     def of(self, band: str, height: int) -> Array:

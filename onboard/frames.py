@@ -39,7 +39,7 @@ def open_frame(path: Path, sensor: Sensor, profile: Profile | None = None) -> Op
 
     Raises:
         FrameError: the frame cannot be used.
-        ConfigError: the profile is another sensor's, or its dead-pixel map of another size.
+        ConfigError: the profile is another sensor's.
     """
     if profile is not None:
         profile.serve(sensor)
@@ -143,7 +143,7 @@ def _fills(frame: OpenFrame, profile: Profile) -> tuple[Fill, ...]:
     """How the dead samples of each band are filled, counted in a note."""
     if profile.dead is None:
         return ()
-    profile.dead.fit(frame.height, frame.width)
+    profile.dead.fit(frame.path, frame.height, frame.width)
     fills = []
     for band in frame.sensor.bands:
         dead = profile.dead.of(band, frame.height)

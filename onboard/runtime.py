@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +13,9 @@ import numpy as np
 
 from onboard.arrays import Array, Flags
 from onboard.classes import WATER
+from onboard.conditions import condition_names
 from onboard.errors import FrameError
+from onboard.frames import open_frame
 from onboard.georef import Georef
 from onboard.link import alerts
 from onboard.outbox import Item, Outbox
@@ -24,20 +25,17 @@ from onboard.product import (
     MAX_PIXELS,
     MAX_SIDE,
     Product,
-    TimeQuality,
     observed_pixels,
     pack,
     pixel_area_m2,
     quantise,
     summarise,
 )
+from onboard.profile import Profile
 from onboard.reference_water import PermanentWater
-from onboard.scene import Frame
+from onboard.scene import OpenFrame
 from onboard.segment import Segmenter
 from onboard.triage import Decision, Limits, Outcome, Sight, decide
-
-# The days of the link's time code (CDS) begin in 1958 and end in 2137.
-FIRST_YEAR, LAST_YEAR = 1958, 2136
 
 
 class Entry(NamedTuple):
@@ -93,6 +91,7 @@ class Flown:
         product_bytes: size of the packed product, 0 without one.
         seconds: stage → wall-clock seconds.
         notes: what a person should know of the frame.
+        conditions: its flags, in words; see `onboard.conditions`.
     """
 
     scene: Path
@@ -102,6 +101,7 @@ class Flown:
     product_bytes: int
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
 
 
 class Clock:
@@ -150,7 +150,7 @@ class Found:
     notes: tuple[str, ...]
 
 
-def observe(segmenter: Segmenter, frame: Frame, scene_id: bytes) -> Observation:
+def observe(segmenter: Segmenter, frame: OpenFrame, scene_id: bytes) -> Observation:
     """Segment a frame and keep what the product needs."""
     shape = (frame.height, frame.width)
     seen = Observation(np.empty(shape, np.uint8), *(np.empty(shape, np.float32) for _ in range(3)))
@@ -165,11 +165,12 @@ def observe(segmenter: Segmenter, frame: Frame, scene_id: bytes) -> Observation:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What flies: a segmenter, the limits of triage and, where there is one, the reference."""
+    """What flies: a segmenter, the limits of triage and, where there are, reference and profile."""
 
     segmenter: Segmenter
     limits: Limits
     reference: PermanentWater | None = None
+    profile: Profile | None = None
 
     def fly(self, path: Path, outbox: Outbox, around: Around = PLAIN) -> Flown:
         """Process one frame once, and queue what it gives.
@@ -186,9 +187,9 @@ class Runtime:
         """
         clock = Clock()
         model_id = self.segmenter.bundle.model_id
-        with Frame(path, self.segmenter.bundle.sensor) as frame:
+        with open_frame(path, self.segmenter.bundle.sensor, self.profile) as frame:
             _check_size(frame)
-            acquired = acquisition_ms(frame)
+            acquired = frame.capture.milliseconds
             with clock.stage("hash"):
                 scene_id = frame.scene_id()
             if outbox.seen(scene_id, model_id):
@@ -212,10 +213,11 @@ class Runtime:
                 around.keep(outbox, entry)
             notes = (*frame.notes, *found.notes)
             product_id = packed[-ID_BYTES:] or None
-            size = frame.sample_bytes
-        return Flown(path, found.decision, product_id, size, len(packed), clock.seconds, notes)
+            size, flags = frame.sample_bytes, condition_names(frame.conditions)
+        seconds = clock.seconds
+        return Flown(path, found.decision, product_id, size, len(packed), seconds, notes, flags)
 
-    def _look(self, frame: Frame, scene_id: bytes, clock: Clock) -> Found:
+    def _look(self, frame: OpenFrame, scene_id: bytes, clock: Clock) -> Found:
         """Segment a frame and decide on it."""
         with clock.stage("segment"):
             seen = observe(self.segmenter, frame, scene_id)
@@ -263,7 +265,7 @@ class Runtime:
         )
 
     def _pack(
-        self, frame: Frame, scene_id: bytes, found: Found, acquired: int | None
+        self, frame: OpenFrame, scene_id: bytes, found: Found, acquired: int | None
     ) -> tuple[bytes, bytes, tuple[float, float] | None]:
         """The product, empty where it is not sent, its alert, as bytes, and their place."""
         product = self._product(frame, scene_id, found, acquired)
@@ -275,7 +277,7 @@ class Runtime:
         return packed, alerts.pack(alert), alert.place
 
     def _product(
-        self, frame: Frame, scene_id: bytes, found: Found, acquired: int | None
+        self, frame: OpenFrame, scene_id: bytes, found: Found, acquired: int | None
     ) -> Product:
         bundle, seen = self.segmenter.bundle, found.seen
         observed = observed_pixels(seen.classes)
@@ -288,13 +290,13 @@ class Runtime:
             seed=self.segmenter.seed,
             passes=self.segmenter.passes,
             acquired_ms=acquired,
-            acquired_quality=TimeQuality.UNKNOWN if acquired is None else TimeQuality.FILE,
+            acquired_quality=frame.capture.quality,
             reference_version=None if reference is None else reference.version,
             water_threshold=bundle.balanced.water,
             cloud_threshold=bundle.balanced.cloud,
             operating_point="balanced",
             georef=frame.georef,
-            geolocation_sigma_m=None,
+            geolocation_sigma_m=frame.capture.geolocation_sigma_m,
             mask=seen.classes,
             entropy=quantise(seen.entropy, observed),
             epistemic=quantise(seen.epistemic, observed, power=EPISTEMIC_POWER),
@@ -309,7 +311,7 @@ class Runtime:
         )
 
 
-def _check_size(frame: Frame) -> None:
+def _check_size(frame: OpenFrame) -> None:
     """Refuse a frame that no product can describe, before any time is spent on it."""
     sides = (frame.height, frame.width)
     if max(sides) > MAX_SIDE or frame.height * frame.width > MAX_PIXELS:
@@ -317,28 +319,3 @@ def _check_size(frame: Frame) -> None:
             f"{frame.path}: {frame.width}×{frame.height} pixels are more than a product can hold "
             f"({MAX_SIDE} a side, {MAX_PIXELS} in all); cut the frame into parts"
         )
-
-
-def acquisition_ms(frame: Frame) -> int | None:
-    """When the frame was taken, UTC milliseconds since 1970, if its file says so.
-
-    Raises:
-        FrameError: the tag is there but is no time, or none that a time code on the link holds.
-    """
-    text = frame.acquired
-    if text is None:
-        return None
-    try:
-        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise FrameError(
-            f"{frame.path}: its tag ACQUIRED is {text!r}, no ISO 8601 time; mend or remove it"
-        ) from error
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    if not FIRST_YEAR <= when.year <= LAST_YEAR:
-        raise FrameError(
-            f"{frame.path}: its tag ACQUIRED is {text!r}, outside {FIRST_YEAR}…{LAST_YEAR}; "
-            "mend or remove it"
-        )
-    return round(when.timestamp() * 1000)

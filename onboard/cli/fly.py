@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @options.passes
 @options.seed
 @options.trust
+@options.profile
 @options.json_file
 def command(
     scenes: tuple[Path, ...],
@@ -37,6 +38,7 @@ def command(
     passes: int | None,
     seed: int,
     trust: tuple[Path, ...],
+    profile: Path | None,
     json_file: Path | None,
 ) -> None:
     """Run the active bundle over frames and queue what is worth sending.
@@ -50,7 +52,7 @@ def command(
 
     if json_file is not None:
         files.make_folder(json_file.parent)
-    runtime = make_runtime(slots, engine, passes, seed, list(trust) or None, reference)
+    runtime = make_runtime(slots, engine, passes, seed, list(trust) or None, reference, profile)
     files.make_folder(outbox.parent)
     rows: list[dict[str, Any]] = []
     refused = 0
@@ -78,21 +80,25 @@ def make_runtime(
     seed: int,
     keys: list[Path] | None,
     reference: Path | None,
+    profile: Path | None = None,
 ) -> Any:
     """The runtime with the active bundle, proved on its golden tile."""
     from onboard import engines, golden
     from onboard import slots as slot
+    from onboard.profile import load
     from onboard.reference_water import PermanentWater
     from onboard.runtime import Runtime
     from onboard.segment import Segmenter
 
+    camera = None if profile is None else load(profile)
     bundle = slot.load_active(slots, engine, keys)
+    if camera is not None:
+        camera.serve(bundle.sensor)
     loaded = engines.load(engine, bundle)
     golden.check(bundle, loaded, engine)
     segmenter = Segmenter(bundle, loaded, passes or bundle.passes, seed)
-    return Runtime(
-        segmenter, bundle.limits, PermanentWater(reference) if reference is not None else None
-    )
+    known = PermanentWater(reference) if reference is not None else None
+    return Runtime(segmenter, bundle.limits, known, camera)
 
 
 def to_json(flown: Flown) -> dict[str, Any]:
@@ -109,6 +115,7 @@ def to_json(flown: Flown) -> dict[str, Any]:
         "sample_bytes": flown.sample_bytes,
         "product_bytes": flown.product_bytes,
         "seconds": flown.seconds,
+        "conditions": list(flown.conditions),
         "notes": list(flown.notes),
     }
 

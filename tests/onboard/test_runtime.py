@@ -17,7 +17,7 @@ from onboard.link import alerts
 from onboard.outbox import Kind, Outbox
 from onboard.product import dequantise, unpack
 from onboard.reference_water import PermanentWater
-from onboard.runtime import Around, Entry, Runtime, acquisition_ms
+from onboard.runtime import Around, Entry, Runtime
 from onboard.runtime import keep as plain_keep
 from onboard.scene import Frame
 from onboard.segment import Segmenter
@@ -298,7 +298,7 @@ def test_a_time_without_a_zone_is_utc(tmp_path: Path, monkeypatch: pytest.Monkey
     time.tzset()
     try:
         with Frame(path, SENSOR) as frame:
-            assert acquisition_ms(frame) == 1_784_024_493_000
+            assert frame.capture.milliseconds == 1_784_024_493_000
     finally:
         monkeypatch.undo()
         time.tzset()
