@@ -68,17 +68,22 @@ class Network:
         widths: feature channels of the encoder blocks, half resolution first; each block but
             the first halves the resolution, so the stride is ``2 ** len(widths)``.
         rate: dropout probability at every site.
+        rates: one for each site instead, coarsest first, where they were learned.
     """
 
     bands: int = 4
     widths: tuple[int, ...] = (16, 32, 48)
     rate: float = 0.2
+    rates: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.widths) < 2:
             raise ValueError(f"a U-Net needs two levels at least, got widths {self.widths}")
-        if not 0.0 <= self.rate < 1.0:
-            raise ValueError(f"a dropout rate lies in [0, 1), got {self.rate}")
+        for rate in (self.rate, *(self.rates or ())):
+            if not 0.0 <= rate < 1.0:
+                raise ValueError(f"a dropout rate lies in [0, 1), got {rate}")
+        if self.rates is not None and len(self.rates) != len(self._levels):
+            raise ValueError(f"{len(self._levels)} sites need as many rates, got {self.rates}")
 
     @property
     def depth(self) -> int:
@@ -97,11 +102,16 @@ class Network:
     @property
     def sites(self) -> list[Site]:
         """Where masks act, coarsest first. Masks are drawn in this order."""
-        levels = range(self.depth, max(self.depth - CORRECTED_SCALES, -1), -1)
+        rates = self.rates or (self.rate,) * len(self._levels)
         return [
-            Site(f"s{self.stride_of(i)}", self.widths[i], self.stride_of(i), self.rate)
-            for i in levels
+            Site(f"s{self.stride_of(i)}", self.widths[i], self.stride_of(i), rate)
+            for i, rate in zip(self._levels, rates)
         ]
+
+    @property
+    def _levels(self) -> range:
+        """Levels whose features carry a correction."""
+        return range(self.depth, max(self.depth - CORRECTED_SCALES, -1), -1)
 
     @property
     def receptive_radius(self) -> int:
@@ -162,9 +172,16 @@ class Network:
 
     def to_json(self) -> dict[str, Any]:
         """The shape as plain JSON types."""
-        return {"bands": self.bands, "widths": list(self.widths), "rate": self.rate}
+        plain = {"bands": self.bands, "widths": list(self.widths), "rate": self.rate}
+        return plain if self.rates is None else {**plain, "rates": list(self.rates)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Network:
         """The inverse of `to_json`."""
-        return cls(int(data["bands"]), tuple(int(w) for w in data["widths"]), float(data["rate"]))
+        rates = data.get("rates")
+        return cls(
+            int(data["bands"]),
+            tuple(int(w) for w in data["widths"]),
+            float(data["rate"]),
+            None if rates is None else tuple(float(rate) for rate in rates),
+        )

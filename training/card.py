@@ -29,10 +29,11 @@ def default_card(run: Run, name: str) -> str:
     )
     settings = "\n".join(f"- {k}: {v}" for k, v in record["config"].items())
     calibration = record["calibration"]
+    rates = ", ".join(f"{site.rate:g} at 1/{site.stride}" for site in run.network.sites)
     return f"""# Model card: {name}
 
 MC-dropout U-Net for the bands {", ".join(record["sensor"]["bands"])}; widths
-{record["network"]["widths"]}, dropout {record["network"]["rate"]} in the corrections.
+{record["network"]["widths"]}; dropout in the corrections: {rates}.
 
 ## Trained on
 

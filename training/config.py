@@ -25,11 +25,15 @@ class TrainConfig:
         batch_size: chips per step.
         crop: side of the training crops in pixels, a multiple of the network's stride.
         learning_rate: peak of the cosine schedule.
-        weight_decay: decoupled (AdamW), per step.
+        weight_decay: decoupled (AdamW), per step; has no part in the Bayesian objective.
+        length_scale: of the Gaussian prior over the weights, which sets their squared norm in the
+            loss from the dropout rates and the data size (`training.prior`); 0 for none.
         widths: feature channels per level, half resolution first.
         dropout: probability that a channel of a site is dropped.
+        learned_dropout: learn a rate for each site, starting from ``dropout``.
         dice_weight: weight of the soft Dice term beside the cross-entropy of water.
-        cloud_weight: weight of the cloud head's cross-entropy.
+        learned_weights: weigh the losses of the two heads by their learned uncertainty.
+        cloud_weight: weight of the cloud head's cross-entropy where that is not learned.
         label_smoothing: how far targets are drawn from 0 and 1 towards 1/2.
         rescale: share of training chips that are resampled to another ground sample distance.
         clouds: share of training chips that generated clouds and shadows are laid over.
@@ -42,9 +46,12 @@ class TrainConfig:
     crop: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
+    length_scale: float = 0.0
     widths: tuple[int, ...] = (16, 32, 48)
     dropout: float = 0.2
+    learned_dropout: bool = False
     dice_weight: float = 0.5
+    learned_weights: bool = False
     cloud_weight: float = 0.5
     label_smoothing: float = 0.02
     rescale: float = 0.4
@@ -94,7 +101,12 @@ def _coerce(key: str, value: Any, default: Any, source: str) -> Any:
         return value
     elif isinstance(default, float) and type(value) is int:
         return float(value)
-    kinds = {tuple: "a list of whole numbers", float: "a number", int: "a whole number"}
+    kinds = {
+        tuple: "a list of whole numbers",
+        float: "a number",
+        int: "a whole number",
+        bool: "true or false",
+    }
     raise ConfigError(f"{source}: {key} = {value!r} should be {kinds[type(default)]}")
 
 
@@ -108,12 +120,16 @@ def _check(config: TrainConfig, source: str) -> None:
         "batch_size": (config.batch_size >= 1, "1 or more"),
         "learning_rate": (0 < config.learning_rate < math.inf, "a number above 0"),
         "weight_decay": (0 <= config.weight_decay < math.inf, "0 or more"),
+        "length_scale": (0 <= config.length_scale < math.inf, "0 or more"),
         "widths": (levels, f"2 to {MAX_LEVELS} numbers of 1 or more"),
         "crop": (
             config.crop >= stride and config.crop % stride == 0,
             f"a multiple of the network's stride, {stride}",
         ),
-        "dropout": (0 <= config.dropout < 1, "0 or more, below 1"),
+        "dropout": (
+            0 <= config.dropout < 1 and (config.dropout > 0 or not config.learned_dropout),
+            "0 or more, below 1; above 0 where it is learned",
+        ),
         "dice_weight": (0 <= config.dice_weight < math.inf, "0 or more"),
         "cloud_weight": (0 <= config.cloud_weight < math.inf, "0 or more"),
         "label_smoothing": (0 <= config.label_smoothing < 0.5, "0 or more, below 0.5"),
@@ -128,4 +144,6 @@ def _check(config: TrainConfig, source: str) -> None:
 
 
 def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(list(value)) if isinstance(value, tuple) else repr(value)

@@ -13,7 +13,6 @@ import dataclasses
 import io
 import json
 import platform
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,8 @@ from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
 from onboard import __version__, files, masks
-from onboard.bundle import read_arrays
 from onboard.errors import ConfigError, DatasetError
 from onboard.network import Network
 from onboard.normalise import Normalisation
@@ -33,13 +30,10 @@ from training import curves, kept
 from training.calibrate import Calibration, Floats, calibrate
 from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
-from training.losses import HeadIoU, flood_loss
-from training.network import build, weight_arrays
+from training.network import weight_arrays
 from training.splits import Split, split_ids
 from training.stream import ChipRef, PlainStream, TrainingStream, measure_normalisation
-
-Weights = list[npt.NDArray[np.float32]]
-Row = dict[str, float]
+from training.trainer import Row, Trainer, predict
 
 CALIBRATION_PASSES = 10
 
@@ -114,7 +108,7 @@ def fit(
     record = _start_record(run, folders, sensor, network, config, train, held)
     normalisation = Normalisation.from_json(record["normalisation"])
     stream = TrainingStream(train, sensor, network, normalisation, config)
-    trainer = _Trainer(network, config, steps=config.epochs * len(stream))
+    trainer = Trainer(network, config, config.epochs * len(stream), len(train))
     history = trainer.restore(run)
     for epoch in range(len(history), config.epochs):
         stream.epoch = epoch
@@ -130,6 +124,7 @@ def fit(
         files.write_text(run / "history.csv", _csv(history))
         curves.log(run, history[-1])
         on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
+    record["network"] = trainer.network.to_json()
     calibration = _calibrate(trainer.averaged(), record, held, sensor, deciding)
     judges = [ref for ref, decides in zip(held, deciding, strict=True) if decides]
     record["kept"] = {
@@ -137,94 +132,6 @@ def fit(
         for name, refs in ((kept.REPRESENTATIVE, train), (kept.HELD, judges))
     }
     _finish(run, trainer, record, history, calibration)
-
-
-class _Trainer:
-    """A compiled network, the moving average of its weights, and their checkpoint."""
-
-    def __init__(self, network: Network, config: TrainConfig, steps: int) -> None:
-        self.model, self.shadow = build(network), build(network)
-        warm = max(1, steps // 20)
-        schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, steps - warm), warmup_target=config.learning_rate, warmup_steps=warm
-        )
-        self.model.compile(
-            optimizer=keras.optimizers.AdamW(
-                schedule, weight_decay=config.weight_decay, clipnorm=1.0
-            ),
-            loss=flood_loss(config.dice_weight, config.cloud_weight, config.label_smoothing),
-        )
-        self.model.optimizer.build(self.model.trainable_variables)
-        self._momentum = config.average
-        self._average: Weights = self.model.get_weights()
-        self._steps = 0
-
-    def epoch(self, stream: TrainingStream, on_step: Callable[[int, int], None]) -> float:
-        """One pass over the stream; returns the mean loss."""
-        losses = []
-        for index in range(len(stream)):
-            inputs, target = stream[index]
-            losses.append(float(self.model.train_on_batch(inputs, target)))
-            self._steps += 1
-            # Early on the average would be mostly the random start: let it forget faster.
-            keep = min(self._momentum, (1 + self._steps) / (10 + self._steps))
-            for mean, new in zip(self._average, self.model.get_weights(), strict=True):
-                mean *= keep
-                mean += (1 - keep) * new
-            on_step(index + 1, len(stream))
-        return float(np.mean(losses))
-
-    def score(self, stream: PlainStream) -> Row:
-        """IoU of both heads by the averaged weights."""
-        self.shadow.set_weights(self._average)
-        heads = [HeadIoU(0, "water_iou"), HeadIoU(1, "cloud_iou")]
-        for index in range(len(stream)):
-            inputs, target = stream[index]
-            logits = predict(self.shadow, inputs)
-            for head in heads:
-                head.update_state(target, logits)
-        return {head.name: float(head.result()) for head in heads}
-
-    def averaged(self) -> keras.Model:
-        """The network with the averaged weights."""
-        self.shadow.set_weights(self._average)
-        return self.shadow
-
-    def _state(self) -> list[Any]:
-        return [*self.model.variables, *self.model.optimizer.variables]
-
-    def checkpoint(self, run: Path, history: list[Row]) -> None:
-        """Save everything that the next epoch depends on."""
-        arrays = {f"v{i}": np.asarray(v) for i, v in enumerate(self._state())}
-        arrays.update({f"a{i}": a for i, a in enumerate(self._average)})
-        buffer = io.BytesIO()
-        np.savez(buffer, history=json.dumps(history), steps=self._steps, **arrays)
-        files.write_bytes(run / "checkpoint.npz", buffer.getvalue())
-
-    def restore(self, run: Path) -> list[Row]:
-        """Take up a checkpoint if there is one; returns its history.
-
-        Raises:
-            ConfigError: it is damaged.
-        """
-        path = run / "checkpoint.npz"
-        if not path.exists():
-            return []
-        try:
-            return self._take_up(path)
-        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ConfigError(
-                f"{path}: is damaged ({error}); delete it to start this run again"
-            ) from error
-
-    def _take_up(self, path: Path) -> list[Row]:
-        saved = read_arrays(path.read_bytes())
-        for i, variable in enumerate(self._state()):
-            variable.assign(saved[f"v{i}"])
-        self._average = [saved[f"a{i}"] for i in range(len(self._average))]
-        self._steps = int(saved["steps"])
-        history: list[Row] = json.loads(str(saved["history"]))
-        return history
 
 
 def _start_record(
@@ -239,7 +146,6 @@ def _start_record(
     """Write, or check against, what the run was started with."""
     fixed = {
         "sensor": sensor.to_json(),
-        "network": network.to_json(),
         "data": [
             {"name": f.name, "sha256": f.content_hash(), "chips": len(f.ids)} for f in folders
         ],
@@ -252,6 +158,7 @@ def _start_record(
     record = {
         **fixed,
         "config": _plain(config),
+        "network": network.to_json(),
         "normalisation": measure_normalisation(train, sensor).to_json(),
         "versions": {
             "floodsat": __version__,
@@ -287,12 +194,6 @@ def _plain(config: TrainConfig) -> dict[str, Any]:
     return {**dataclasses.asdict(config), "widths": list(config.widths)}
 
 
-def predict(model: keras.Model, inputs: dict[str, npt.NDArray[np.float32]]) -> Floats:
-    """Logits outside a compiled graph: up-sampling needs to know the size, and chips differ."""
-    logits: Floats = keras.ops.convert_to_numpy(model(inputs, training=False))
-    return logits
-
-
 def _calibrate(
     model: keras.Model,
     record: dict[str, Any],
@@ -319,7 +220,7 @@ def _calibrate(
 
 def _finish(
     run: Path,
-    trainer: _Trainer,
+    trainer: Trainer,
     record: dict[str, Any],
     history: list[Row],
     calibration: Calibration,

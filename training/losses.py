@@ -6,13 +6,15 @@ weight. Predictions are logits of the same shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 Tensor = Any
+
+HEADS = ("water", "cloud")
 
 
 def _cross_entropy(target: Tensor, logit: Tensor, known: Tensor, smoothing: float) -> Tensor:
@@ -28,24 +30,60 @@ def _dice(target: Tensor, logit: Tensor, known: Tensor) -> Tensor:
     return 1.0 - (2.0 * both + 1.0) / (ops.sum(p) + ops.sum(target * known) + 1.0)
 
 
+def flood_losses(
+    target: Tensor, logits: Tensor, dice_weight: float, label_smoothing: float
+) -> tuple[Tensor, Tensor]:
+    """The losses of the two heads, water and cloud."""
+    target = ops.cast(target, "float32")
+    known = ops.cast(target < 1.5, "float32")
+    target = target * known
+    water = (target[..., 0], logits[..., 0], known[..., 0])
+    cloud = (target[..., 1], logits[..., 1], known[..., 1])
+    return (
+        _cross_entropy(*water, label_smoothing) + dice_weight * _dice(*water),
+        _cross_entropy(*cloud, label_smoothing),
+    )
+
+
+class TaskUncertainty(keras.layers.Layer):  # type: ignore[misc]
+    """Learned homoscedastic uncertainty of the heads, which weighs their losses.
+
+    Kendall, Gal & Cipolla, CVPR 2018, eq. 10: each loss ``L`` becomes ``exp(-s) L + s/2`` with the
+    task's log variance ``s``, so that a head whose loss cannot be brought down counts less, and
+    no weight has to be set by hand. Logits pass through unchanged.
+    """
+
+    def build(self, shape: Any) -> None:
+        """One log variance a head, from 0."""
+        self.log_variance = self.add_weight(
+            name="log_variance", shape=(len(HEADS),), initializer="zeros"
+        )
+        self.built = True
+
+    def call(self, logits: Tensor) -> Tensor:
+        """The logits."""
+        return logits
+
+    def weigh(self, losses: Sequence[Tensor]) -> Tensor:
+        """The sum of the weighted losses, one a head."""
+        s = self.log_variance
+        return sum(ops.exp(-s[i]) * loss + s[i] / 2 for i, loss in enumerate(losses))
+
+
 def flood_loss(
-    dice_weight: float, cloud_weight: float, label_smoothing: float
+    dice_weight: float, label_smoothing: float, weigh: Callable[[Sequence[Tensor]], Tensor]
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """The sum of both heads' losses."""
+    """What a step minimises: the losses of `HEADS`, made one number by ``weigh``."""
 
     def loss(target: Tensor, logits: Tensor) -> Tensor:
-        target = ops.cast(target, "float32")
-        known = ops.cast(target < 1.5, "float32")
-        target = target * known
-        water = (target[..., 0], logits[..., 0], known[..., 0])
-        cloud = (target[..., 1], logits[..., 1], known[..., 1])
-        return (
-            _cross_entropy(*water, label_smoothing)
-            + dice_weight * _dice(*water)
-            + cloud_weight * _cross_entropy(*cloud, label_smoothing)
-        )
+        return weigh(flood_losses(target, logits, dice_weight, label_smoothing))
 
     return loss
+
+
+def fixed_weights(cloud_weight: float) -> Callable[[Sequence[Tensor]], Tensor]:
+    """Weights set by hand: 1 for water, ``cloud_weight`` for cloud."""
+    return lambda losses: losses[0] + cloud_weight * losses[1]
 
 
 class HeadIoU(keras.metrics.Metric):  # type: ignore[misc]

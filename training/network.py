@@ -15,11 +15,17 @@ from keras import layers, ops
 
 from onboard.engines.reference import BATCH_NORM_EPSILON
 from onboard.network import CONVS_PER_BLOCK, STEM_KERNEL, STEM_STRIDE, Network
+from training.prior import Prior
 
 Tensor = Any
 
 
-def _block(x: Tensor, width: int, name: str) -> Tensor:
+def _ridge(prior: Prior | None, keep: float = 1.0) -> Any:
+    """The prior's squared norm as a Keras regulariser."""
+    return keras.regularizers.L2(prior.decay(keep)) if prior and prior.length_scale else None
+
+
+def _block(x: Tensor, width: int, name: str, prior: Prior | None) -> Tensor:
     for i in range(CONVS_PER_BLOCK):
         stem = name == "enc0" and i == 0
         x = layers.Conv2D(
@@ -28,6 +34,7 @@ def _block(x: Tensor, width: int, name: str) -> Tensor:
             strides=STEM_STRIDE if stem else 1,
             padding="same",
             use_bias=False,
+            kernel_regularizer=_ridge(prior),
             name=f"{name}_conv{i}",
         )(x)
         x = layers.BatchNormalization(
@@ -37,35 +44,46 @@ def _block(x: Tensor, width: int, name: str) -> Tensor:
     return x
 
 
-def _trunk(tile: Tensor, network: Network) -> tuple[Tensor, dict[str, Tensor]]:
+def _trunk(tile: Tensor, network: Network, prior: Prior | None) -> tuple[Tensor, dict[str, Tensor]]:
     """Base logits ``(N, H, W, 2)`` and the sites' features, from normalised tiles."""
     skips = []
     x = tile
     for level, width in enumerate(network.widths):
         if level:
             x = layers.MaxPooling2D(2, name=f"pool{level}")(x)
-        x = _block(x, width, f"enc{level}")
+        x = _block(x, width, f"enc{level}", prior)
         skips.append(x)
     features = {f"s{network.stride}": x}
     for level in range(network.depth - 1, -1, -1):
         x = layers.UpSampling2D(2, interpolation="nearest", name=f"up{level}")(x)
         x = layers.Concatenate(name=f"skip{level}")([x, skips[level]])
-        x = _block(x, network.widths[level], f"dec{level}")
+        x = _block(x, network.widths[level], f"dec{level}", prior)
         features[f"s{network.stride_of(level)}"] = x
-    base = layers.Conv2D(2 * STEM_STRIDE**2, 1, name="head")(x)
-    return ops.nn.depth_to_space(base, STEM_STRIDE), features
+    head = layers.Conv2D(2 * STEM_STRIDE**2, 1, kernel_regularizer=_ridge(prior), name="head")
+    return ops.nn.depth_to_space(head(x), STEM_STRIDE), features
 
 
-def _correction_layers(network: Network) -> dict[str, layers.Layer]:
+def _correction_layers(network: Network, prior: Prior | None) -> dict[str, layers.Layer]:
     return {
-        site.name: layers.Conv2D(1, 1, use_bias=False, name=f"correct_{site.name}")
+        site.name: layers.Conv2D(
+            1,
+            1,
+            use_bias=False,
+            kernel_regularizer=_ridge(prior, site.keep),
+            name=f"correct_{site.name}",
+        )
         for site in network.sites
     }
 
 
-def _correct(network: Network, features: dict[str, Tensor], masks: dict[str, Tensor]) -> Tensor:
+def _correct(
+    network: Network,
+    features: dict[str, Tensor],
+    masks: dict[str, Tensor],
+    prior: Prior | None,
+) -> Tensor:
     """Sum of the up-sampled corrections ``(N, H, W, 1)``; coarse ones ride on finer ones."""
-    convs = _correction_layers(network)
+    convs = _correction_layers(network, prior)
     total = None
     for site in network.sites:
         own = convs[site.name](ops.multiply(features[site.name], masks[site.name]))
@@ -76,8 +94,8 @@ def _correct(network: Network, features: dict[str, Tensor], masks: dict[str, Ten
     return total
 
 
-def build(network: Network) -> keras.Model:
-    """The network as it is trained.
+def build(network: Network, prior: Prior | None = None) -> keras.Model:
+    """The network as it is trained; with ``prior`` its losses hold the weights' squared norms.
 
     Inputs: ``tile`` ``(N, H, W, bands)`` normalised, and ``mask_<site>`` ``(N, 1, 1, C)`` for
     every site. Output: logits ``(N, H, W, 2)``, water given clear sky, and cloud.
@@ -87,8 +105,8 @@ def build(network: Network) -> keras.Model:
         site.name: keras.Input((1, 1, site.channels), name=f"mask_{site.name}")
         for site in network.sites
     }
-    base, features = _trunk(tile, network)
-    water = ops.add(base[..., :1], _correct(network, features, masks))
+    base, features = _trunk(tile, network, prior)
+    water = ops.add(base[..., :1], _correct(network, features, masks, prior))
     logits = ops.concatenate([water, base[..., 1:]], axis=-1)
     return keras.Model([tile, *masks.values()], logits, name="floodsat")
 

@@ -44,6 +44,16 @@ def random_masks(
     return drawn
 
 
+def random_noise(
+    network: Network, count: int, rng: np.random.Generator
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What masks are made of where their rates learn: uniform noise of the same shapes."""
+    return {
+        f"mask_{site.name}": rng.random((count, 1, 1, site.channels), np.float32)
+        for site in network.sites
+    }
+
+
 def batch_of(
     chips: Sequence[Chip],
     normalisation: Normalisation,
@@ -85,7 +95,8 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
         picks = np.take(order, range(index * size, (index + 1) * size), mode="wrap")
         rng = np.random.default_rng([seed, self.epoch, index])
         chips = [self._augmented(self._refs[i].read(self._sensor), rng) for i in picks]
-        own = random_masks(self._network, len(chips), rng)
+        draw = random_noise if self._config.learned_dropout else random_masks
+        own = draw(self._network, len(chips), rng)
         return batch_of(chips, self._normalisation, own)
 
     def _augmented(self, chip: Chip, rng: np.random.Generator) -> Chip:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -24,6 +25,9 @@ from training.splits import split_ids
 from training.stream import ChipRef, TrainingStream, measure_normalisation
 
 TINY = TrainConfig(epochs=2, batch_size=4, crop=64, widths=(2, 3, 3))
+LEARNED = dataclasses.replace(
+    TINY, learned_weights=True, learned_dropout=True, length_scale=1.0, weight_decay=0.0
+)
 FILES = ["checkpoint.npz", "config.toml", "curves.png", "held.npz", "history.csv"]
 FILES += ["representative.npz", "run.json", "tensorboard", "weights.npz"]
 
@@ -77,7 +81,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*given: Any, **named: Any) -> None:
         pytest.fail("training began")
 
-    monkeypatch.setattr(fit, "_Trainer", fail)
+    monkeypatch.setattr(fit, "Trainer", fail)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -116,6 +120,38 @@ def test_a_run_writes_what_it_found(whole: tuple[Path, list[Epoch], list[Any]]) 
     assert [(e.number, e.of) for e in epochs] == [(1, 2), (2, 2)]
     assert steps == [(1, 2), (2, 2)] * 2
     assert Spy.seen == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in which rates and weights of the losses are learned too."""
+    run = tmp_path_factory.mktemp("learned") / "run"
+    train(CHIPS, run, LEARNED)
+    return run
+
+
+def test_what_is_learned_beside_the_weights_is_told(learned: Path) -> None:
+    record = json.loads((learned / "run.json").read_text("utf-8"))
+    rates = Network.from_json(record["network"]).rates
+    assert rates is not None
+    assert all(0 < rate < 1 and abs(rate - 0.2) > 1e-5 for rate in rates)
+    final = record["final"]
+    assert [final[f"rate_s{stride}"] for stride in (8, 4, 2)] == pytest.approx(rates, abs=1e-4)
+    for name in ("water_weight", "cloud_weight"):
+        assert final[name] > 0
+        assert abs(final[name] - 1) > 1e-5
+    assert not any("rate_logit" in name or "log_variance" in name for name in weights(learned))
+
+
+def test_learned_rates_survive_an_interruption_and_a_second_calibration(
+    learned: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    with pytest.raises(StopError):
+        train(CHIPS, again, LEARNED, on_epoch=stop)
+    for _ in range(2):
+        train(CHIPS, again, LEARNED)
+        assert (again / "run.json").read_bytes() == (learned / "run.json").read_bytes()
 
 
 def test_the_weights_were_trained(whole: tuple[Path, list[Epoch], list[Any]]) -> None:

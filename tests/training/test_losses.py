@@ -6,7 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from training.losses import HeadIoU, flood_loss
+from training.losses import (
+    HeadIoU,
+    TaskUncertainty,
+    fixed_weights,
+    flood_loss,
+    flood_losses,
+)
 
 UNKNOWN = 255
 
@@ -19,7 +25,8 @@ def batch(seed: int = 0, side: int = 6) -> tuple[Any, Any]:
 
 
 def loss_of(target: Any, logits: Any, dice: float = 0.5, cloud: float = 0.5) -> float:
-    return float(flood_loss(dice, cloud, 0.02)(target, keras.ops.convert_to_tensor(logits)))
+    loss = flood_loss(dice, 0.02, fixed_weights(cloud))
+    return float(loss(target, keras.ops.convert_to_tensor(logits)))
 
 
 def by_definition(target: Any, logits: Any, dice: float, cloud: float, smooth: float) -> float:
@@ -40,7 +47,8 @@ def by_definition(target: Any, logits: Any, dice: float, cloud: float, smooth: f
 @pytest.mark.parametrize(("dice", "cloud", "smooth"), [(0.5, 0.5, 0.02), (0.0, 1.0, 0.0)])
 def test_the_loss_is_what_its_definition_says(dice: float, cloud: float, smooth: float) -> None:
     target, logits = batch()
-    found = float(flood_loss(dice, cloud, smooth)(target, keras.ops.convert_to_tensor(logits)))
+    loss = flood_loss(dice, smooth, fixed_weights(cloud))
+    found = float(loss(target, keras.ops.convert_to_tensor(logits)))
     assert found == pytest.approx(by_definition(target, logits, dice, cloud, smooth), rel=1e-5)
 
 
@@ -83,6 +91,31 @@ def test_smoothing_punishes_boasting() -> None:
 def test_extreme_logits_stay_finite() -> None:
     target, logits = batch(3)
     assert np.isfinite(loss_of(target, np.sign(logits) * 1e4))
+
+
+def test_learned_weights_are_the_papers() -> None:
+    target, logits = batch(4)
+    tasks = TaskUncertainty()
+    assert (keras.ops.convert_to_numpy(tasks(logits)) == logits).all()
+    losses = [float(part) for part in flood_losses(target, logits, 0.5, 0.02)]
+    assert float(tasks.weigh(losses)) == pytest.approx(sum(losses), rel=1e-6)
+    tasks.log_variance.assign([0.3, -1.2])
+    expected = np.exp(-0.3) * losses[0] + 0.15 + np.exp(1.2) * losses[1] - 0.6
+    assert float(tasks.weigh(losses)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_best_learned_weight_is_half_the_inverse_loss() -> None:
+    """Where the loss stands still, ``exp(-s) L + s/2`` is least at ``exp(-s) = 1 / (2 L)``."""
+    tasks = TaskUncertainty()
+    tasks(np.zeros((1, 2, 2, 2), np.float32))
+    losses = [0.4, 0.05]
+    best = [np.log(2 * loss) for loss in losses]
+    tasks.log_variance.assign(best)
+    least = float(tasks.weigh(losses))
+    for head in (0, 1):
+        for step in (0.1, -0.1):
+            tasks.log_variance.assign([s + step * (i == head) for i, s in enumerate(best)])
+            assert float(tasks.weigh(losses)) > least
 
 
 @pytest.mark.parametrize("head", [0, 1])

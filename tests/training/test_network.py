@@ -12,9 +12,9 @@ from onboard import masks
 from onboard.engines import reference
 from onboard.network import Network
 from tests.training.models import load_weights, mask_inputs
-from training import losses, network
+from training import losses, network, prior
 from training.config import TrainConfig
-from training.fit import predict
+from training.trainer import predict
 
 SHAPES = [(16, 32, 48), (2, 3), (2, 3, 3, 4)]
 MOST_PARAMETERS = 100_000
@@ -97,13 +97,14 @@ def test_weights_come_back_by_name() -> None:
         assert found[name].dtype == np.float32
 
 
-@pytest.mark.parametrize("module", [network, losses])
+@pytest.mark.parametrize("module", [network, losses, prior])
 def test_only_keras_so_that_any_backend_can_train(module: Any) -> None:
     tree = ast.parse(Path(module.__file__).read_text("utf-8"))
     names = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
     names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     roots = {name.split(".")[0] for name in names}
     assert roots <= {"__future__", "collections", "dataclasses", "typing", "keras", "numpy"} | {
-        "onboard"
+        "onboard",
+        "training",
     }
     assert "keras" in roots

@@ -1,0 +1,175 @@
+"""The trainer: a network in the shape that learns, its weights' moving average, its checkpoint.
+
+What learns is the network of `training.network` between two layers of its own: masks that may be
+relaxed so that their rates learn (`training.prior`), and the heads' learned uncertainty
+(`training.losses`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from onboard import files
+from onboard.ahead import ahead
+from onboard.bundle import read_arrays
+from onboard.errors import ConfigError
+from onboard.network import Network
+from training.config import TrainConfig
+from training.losses import HEADS, HeadIoU, TaskUncertainty, fixed_weights, flood_loss
+from training.network import build
+from training.prior import ConcreteMask, Prior
+from training.stream import PlainStream, TrainingStream
+
+Floats = npt.NDArray[np.floating[Any]]
+Weights = list[npt.NDArray[np.float32]]
+Row = dict[str, float]
+
+
+class Trainer:
+    """A compiled network, the moving average of its weights, and their checkpoint.
+
+    Args:
+        network: its shape, with the rates that learning starts from.
+        config: settings.
+        steps: of the whole training.
+        chips: that it sees, the data size of the prior.
+    """
+
+    def __init__(self, network: Network, config: TrainConfig, steps: int, chips: int) -> None:
+        prior = Prior(config.length_scale, chips)
+        self._shape, self._net, self._shadow = network, build(network, prior), build(network)
+        self._tasks = TaskUncertainty(name="tasks") if config.learned_weights else None
+        self._concrete = (
+            {f"mask_{site.name}": ConcreteMask(site, prior) for site in network.sites}
+            if config.learned_dropout
+            else {}
+        )
+        self.model = self._learner()
+        warm = max(1, steps // 20)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, steps - warm), warmup_target=config.learning_rate, warmup_steps=warm
+        )
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, clipnorm=1.0)
+        # The prior is on weights, not on what weighs losses or sets rates.
+        optimizer.exclude_from_weight_decay(var_names=["log_variance", "rate_logit"])
+        weigh = self._tasks.weigh if self._tasks else fixed_weights(config.cloud_weight)
+        self.model.compile(
+            optimizer=optimizer,
+            loss=flood_loss(config.dice_weight, config.label_smoothing, weigh),
+        )
+        optimizer.build(self.model.trainable_variables)
+        self._momentum = config.average
+        self._average: Weights = self._net.get_weights()
+        self._steps = 0
+
+    def _learner(self) -> keras.Model:
+        """Noise or masks in, logits out; losses of prior and rates added on the way."""
+        inputs = [keras.Input(given.shape[1:], name=given.name) for given in self._net.inputs]
+        given = [
+            self._concrete[made.name](made) if made.name in self._concrete else made
+            for made in inputs
+        ]
+        logits = self._net(given)
+        return keras.Model(inputs, self._tasks(logits) if self._tasks else logits)
+
+    @property
+    def network(self) -> Network:
+        """The shape, with the rates that were learned."""
+        if not self._concrete:
+            return self._shape
+        rates = tuple(round(layer.rate, 4) for layer in self._concrete.values())
+        return dataclasses.replace(self._shape, rates=rates)
+
+    def epoch(self, stream: TrainingStream, on_step: Callable[[int, int], None]) -> float:
+        """One pass over the stream; returns the mean loss."""
+        losses = []
+        # A batch is made while the one before it is learned from.
+        for inputs, target in ahead(partial(stream.__getitem__, i) for i in range(len(stream))):
+            losses.append(float(self.model.train_on_batch(inputs, target)))
+            self._steps += 1
+            # Early on the average would be mostly the random start: let it forget faster.
+            keep = min(self._momentum, (1 + self._steps) / (10 + self._steps))
+            for mean, new in zip(self._average, self._net.get_weights(), strict=True):
+                mean *= keep
+                mean += (1 - keep) * new
+            on_step(len(losses), len(stream))
+        return float(np.mean(losses))
+
+    def score(self, stream: PlainStream) -> Row:
+        """IoU of both heads by the averaged weights, and what is learned beside them."""
+        model = self.averaged()
+        heads = [HeadIoU(0, "water_iou"), HeadIoU(1, "cloud_iou")]
+        for index in range(len(stream)):
+            inputs, target = stream[index]
+            logits = predict(model, inputs)
+            for head in heads:
+                head.update_state(target, logits)
+        return {**{head.name: float(head.result()) for head in heads}, **self._learned()}
+
+    def _learned(self) -> Row:
+        rates = {
+            f"rate_{site.name}": layer.rate
+            for site, layer in zip(self._shape.sites, self._concrete.values(), strict=False)
+        }
+        if self._tasks is None:
+            return rates
+        weights = np.exp(-np.asarray(self._tasks.log_variance))
+        return {**rates, **{f"{h}_weight": float(w) for h, w in zip(HEADS, weights, strict=True)}}
+
+    def averaged(self) -> keras.Model:
+        """The network with the averaged weights."""
+        self._shadow.set_weights(self._average)
+        return self._shadow
+
+    def _state(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def checkpoint(self, run: Path, history: list[Row]) -> None:
+        """Save everything that the next epoch depends on."""
+        arrays = {f"v{i}": np.asarray(v) for i, v in enumerate(self._state())}
+        arrays.update({f"a{i}": a for i, a in enumerate(self._average)})
+        buffer = io.BytesIO()
+        np.savez(buffer, history=json.dumps(history), steps=self._steps, **arrays)
+        files.write_bytes(run / "checkpoint.npz", buffer.getvalue())
+
+    def restore(self, run: Path) -> list[Row]:
+        """Take up a checkpoint if there is one; returns its history.
+
+        Raises:
+            ConfigError: it is damaged.
+        """
+        path = run / "checkpoint.npz"
+        if not path.exists():
+            return []
+        try:
+            return self._take_up(path)
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ConfigError(
+                f"{path}: is damaged ({error}); delete it to start this run again"
+            ) from error
+
+    def _take_up(self, path: Path) -> list[Row]:
+        saved = read_arrays(path.read_bytes())
+        for i, variable in enumerate(self._state()):
+            variable.assign(saved[f"v{i}"])
+        self._average = [saved[f"a{i}"] for i in range(len(self._average))]
+        self._steps = int(saved["steps"])
+        history: list[Row] = json.loads(str(saved["history"]))
+        return history
+
+
+def predict(model: keras.Model, inputs: dict[str, npt.NDArray[np.float32]]) -> Floats:
+    """Logits outside a compiled graph: up-sampling needs to know the size, and chips differ."""
+    logits: Floats = keras.ops.convert_to_numpy(model(inputs, training=False))
+    return logits
