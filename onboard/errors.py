@@ -56,3 +56,7 @@ class DamagedError(OutputError):
 
 class MissingPackageError(FloodsatError, ImportError):
     """A command needs a package that this environment does not have."""
+
+
+class FetchError(FloodsatError, OSError):
+    """A file cannot be brought from where it is published."""

@@ -93,6 +93,119 @@ def split_command(
         files.write_text(json_file, text + "\n")
 
 
+@command.command("fetch")
+@click.argument("name", metavar="SET", type=click.Choice(["sen1floods11", "worldfloods"]))
+@click.option("--out", required=True, type=options.PATH, help="Chip folder; a fetch goes on there.")
+@click.option("--limit", type=click.IntRange(1), help="Most chips or scenes, of many events first.")
+@click.option(
+    "--bands",
+    default="blue,green,red,nir",
+    show_default=True,
+    help="Bands to keep, with commas; 'all' keeps Sentinel-2's thirteen.",
+)
+@click.option(
+    "--side",
+    type=click.IntRange(64, 4096),
+    default=512,
+    show_default=True,
+    help="Largest side of a chip in pixels; scenes are cut.",
+)
+@click.option("--keep", is_flag=True, help="Keep the originals in OUT/originals.")
+@click.option("--base-url", help="Fetch from a copy of the source at this address.")
+def fetch_command(
+    name: str,
+    out: Path,
+    limit: int | None,
+    bands: str,
+    side: int,
+    keep: bool,
+    base_url: str | None,
+) -> int:
+    """Bring a public data set into a chip folder: sen1floods11 or worldfloods.
+
+    A fetch that was stopped goes on when the same command is run again. Ends with 1 where an item
+    could not be used.
+    """
+    from training.data.download import Client
+    from training.data.fetch import Order, fetch
+    from training.data.sources import S2_BANDS, SOURCES
+
+    source = SOURCES[name]
+    chosen = tuple(S2_BANDS) if bands == "all" else tuple(filter(None, bands.split(",")))
+    address = (base_url or source.base_url).rstrip("/")
+    click.echo(f"{source.title}\nTerms: {source.licence}. {source.terms}\nCite: {source.citation}")
+    with _Bar(source.unit) as bar:
+        result = fetch(out, Order(source, address, chosen, side, limit, keep), Client(), bar)
+    for line in result.failed:
+        click.echo(f"not usable: {line}", err=True)
+    click.echo(
+        f"{out}: {result.chips} chips of {result.items} {source.unit}, {result.dropped} pieces "
+        "without labels dropped; 'floodsat data describe' looks into them, 'floodsat data split' "
+        "divides them"
+    )
+    return 1 if result.failed else 0
+
+
+@command.command("verify")
+@click.argument("folder", type=options.PATH)
+def verify_command(folder: Path) -> int:
+    """Hold a fetched set to the checksums that were written down when it was fetched.
+
+    Ends with 1 where a file is missing or another.
+    """
+    from training.data.fetch import verify
+
+    count, wrong = verify(folder)
+    for line in wrong:
+        click.echo(line, err=True)
+    click.echo(f"{folder}: {count - len(wrong)} of {count} files are as they were fetched")
+    return 1 if wrong else 0
+
+
+class _Bar:
+    """Progress of a fetch on the error stream: bytes, and items on a line of its own."""
+
+    def __init__(self, unit: str) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        rest = (TransferSpeedColumn(), TimeRemainingColumn())
+        quiet = not console.is_terminal
+        self._bar = Progress(*columns, *rest, console=console, transient=True, disable=quiet)
+        self._unit, self._done, self._of = unit, 0, 0
+        self._task = self._bar.add_task("asking what there is", total=None)
+
+    def __enter__(self) -> _Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def listed(self, items: int, done: int, size: int) -> None:
+        self._done, self._of = done, items
+        self._bar.update(self._task, total=size, description=self._text())
+
+    def brought(self, size: int) -> None:
+        self._bar.update(self._task, completed=size)
+
+    def finished(self, item: object) -> None:
+        self._done += 1
+        self._bar.update(self._task, description=self._text())
+
+    def _text(self) -> str:
+        return f"{self._unit} {self._done}/{self._of}"
+
+
 def _distinct(folders: list[ChipFolder]) -> None:
     from onboard.errors import ConfigError
 
