@@ -8,6 +8,7 @@ only whole, verified products come out. Nothing is written here.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import zlib
 from collections import Counter, deque
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ground.memory import Memory
 from ground.reassembly import File, Reassembly, Unfinished
 from onboard.errors import ProductError, StreamError
 from onboard.link import alerts, frames, housekeeping, packets
@@ -98,12 +100,16 @@ class Reception:
         alerts: each once, in order of arrival.
         housekeeping: in order of arrival.
         report: what was counted.
+        files: where the transfers stand.
+        heard_ms: the latest time that a packet bore, UTC milliseconds since 1970, or None.
     """
 
     products: list[tuple[bytes, Product]]
     alerts: list[Alert]
     housekeeping: list[Housekeeping]
     report: Report
+    files: Reassembly
+    heard_ms: int | None
 
 
 def receive(
@@ -111,6 +117,7 @@ def receive(
     name: str = "stream",
     frame_length: int = frames.DEFAULT_LENGTH,
     spacecraft: int = SPACECRAFT_ID,
+    memory: Memory | None = None,
 ) -> Reception:
     """Receive a stream.
 
@@ -119,6 +126,7 @@ def receive(
         name: what messages call the stream.
         frame_length: of a frame without sync marker.
         spacecraft: whose frames are wanted.
+        memory: what earlier receptions left; it is not changed.
 
     Raises:
         StreamError: there is no verified frame of this spacecraft in it.
@@ -126,6 +134,9 @@ def receive(
     chunks = [stream] if isinstance(stream, bytes) else stream
     report = Report()
     station = _Station(report)
+    if memory is not None:
+        memory = copy.deepcopy(memory)
+        station.files.resume(memory.open, memory.former)
     channels: dict[int, PacketExtractor] = {}
     for frame in find_frames(chunks, report, frame_length):
         if frame.spacecraft != spacecraft:
@@ -291,11 +302,12 @@ class _Station:
     def __init__(self, report: Report) -> None:
         self.report = report
         self._expected: dict[int, int] = {}
-        self._files = Reassembly()
+        self.files = Reassembly()
         self._products: dict[bytes, tuple[bytes, Product]] = {}
         self._alerts: dict[bytes, Alert] = {}
         self._housekeeping: list[Housekeeping] = []
         self._undecoded: list[Unfinished] = []
+        self._heard_ms: int | None = None
 
     def take(self, data: bytes) -> None:
         """Verify one packet and keep its contents."""
@@ -305,20 +317,23 @@ class _Station:
             packet = packets.unpack(data)
             apid = Apid(packet.apid)
             self._count(packet, apid)
+            self._heard_ms = max(packet.sent_ms, self._heard_ms or packet.sent_ms)
             self._keep(packet, apid)
         except (StreamError, ValueError):
             self.report.packets_bad += 1
 
     def reception(self) -> Reception:
         """Everything so far."""
-        self.report.units_bad = self._files.bad_units
-        self.report.files_incomplete = self._files.unfinished()
-        self.report.files_refused = self._files.refused + self._undecoded
+        self.report.units_bad = self.files.bad_units
+        self.report.files_incomplete = self.files.unfinished()
+        self.report.files_refused = self.files.refused + self._undecoded
         return Reception(
             list(self._products.values()),
             list(self._alerts.values()),
             self._housekeeping,
             self.report,
+            self.files,
+            self._heard_ms,
         )
 
     def _count(self, packet: Packet, apid: Apid) -> None:
@@ -338,7 +353,7 @@ class _Station:
         elif apid is Apid.HOUSEKEEPING:
             self._housekeeping.append(housekeeping.unpack(packet.data))
         else:
-            file = self._files.add(packet.data)
+            file = self.files.add(packet.data, packet.sent_ms)
             if file is not None:
                 self._decode(file)
 

@@ -30,14 +30,17 @@ class Packet:
     Attributes:
         apid: 0…2046.
         count: sequence count of its APID, 0…16383.
-        sent_ms: time of sending, UTC milliseconds since 1970.
+        sent_ms: time of sending, UTC milliseconds since 1970. In a telecommand the time that the
+            last telemetry bore which its sender had heard.
         data: the user data.
+        telecommand: whether it goes up.
     """
 
     apid: int
     count: int
     sent_ms: int
     data: bytes
+    telecommand: bool = False
 
 
 def pack(packet: Packet) -> bytes:
@@ -52,7 +55,7 @@ def pack(packet: Packet) -> bytes:
         raise ValueError("an idle packet is made by idle()")
     size = OVERHEAD + len(packet.data)
     header = SpacePacketHeader(
-        packet_type=PacketType.TM,
+        packet_type=PacketType.TC if packet.telecommand else PacketType.TM,
         apid=int(packet.apid),
         seq_count=packet.count,
         data_len=size - PRIMARY - 1,
@@ -80,8 +83,12 @@ def header_of(data: bytes) -> SpacePacketHeader:
     return SpacePacketHeader.unpack(data[:PRIMARY])
 
 
-def unpack(data: bytes) -> Packet:
+def unpack(data: bytes, telecommand: bool = False) -> Packet:
     """Decode and verify one whole packet that is not idle.
+
+    Args:
+        data: the packet.
+        telecommand: whether one that goes up is wanted, instead of telemetry.
 
     Raises:
         StreamError: it is damaged, or not of the kind that FloodSat sends.
@@ -92,7 +99,8 @@ def unpack(data: bytes) -> Packet:
         raise StreamError("a packet's CRC is wrong")
     header = header_of(data)
     whole = header.ccsds_version == 0 and header.packet_len == len(data)
-    ours = header.packet_type == PacketType.TM and header.sec_header_flag
+    wanted = PacketType.TC if telecommand else PacketType.TM
+    ours = header.packet_type == wanted and header.sec_header_flag
     if not (whole and ours and header.seq_flags == SequenceFlags.UNSEGMENTED):
         raise StreamError("a packet's header is not one that FloodSat sends")
     try:
@@ -100,4 +108,4 @@ def unpack(data: bytes) -> Packet:
     except ValueError as error:
         raise StreamError(f"a packet's time is wrong: {error}") from error
     body = bytes(data[PRIMARY + cds.SIZE : -CRC])
-    return Packet(header.apid, header.seq_count, sent_ms, body)
+    return Packet(header.apid, header.seq_count, sent_ms, body, telecommand)

@@ -18,8 +18,10 @@ from spacepackets.cfdp.pdu.file_data import FileDataParams
 from spacepackets.cfdp.pdu.prompt import ResponseRequired
 from spacepackets.util import ByteFieldU8, ByteFieldU32
 
-from ground.reassembly import Key, Reassembly, Segments, checksum, parse
+from ground.reassembly import Key, Reassembly, checksum, parse
+from ground.segments import Segments
 from onboard.errors import StreamError
+from onboard.link import cfdp
 from onboard.link.cfdp import pdus
 
 DATA = random.Random(1).randbytes(1000)
@@ -207,7 +209,7 @@ def test_bytes_held_are_bounded():
         piece(0, b"abc")[:-1],
         eof(b"abc")[:-2],
         metadata(5, conf=config(dest_entity_id=ByteFieldU8(3))),
-        metadata(5, conf=config(trans_mode=TransmissionMode.ACKNOWLEDGED)),
+        cfdp.finished_ack(5, 0).replace(b"\x06\x51", b"\x06\x41"),
         bytes(PromptPdu(config(), ResponseRequired.NAK).pack()),
         metadata(5).replace(b"\x01f\x01f", b"\x01\xff\x01\xff"),
     ],
