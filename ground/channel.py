@@ -1,7 +1,8 @@
-"""Channel: a radio link that loses frames and flips bits, the same way for the same seed.
+"""Channel: a radio link that mistreats frames, the same way for the same seed.
 
-For tests and rehearsals. Losses come alone or in bursts. Bursts follow the model of Gilbert and
-Elliott: the link is either good, and every frame arrives, or bad, and none does.
+For tests and rehearsals. It loses, doubles, reorders and delays frames, and flips bits. Losses
+come alone or in bursts. Bursts follow the model of Gilbert and Elliott: the link is either good,
+and every frame arrives, or bad, and none does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,29 @@ from onboard.link import frames
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What a channel does to frames.
+
+    Attributes:
+        frame_loss: mean share of frames lost, 0…1.
+        bit_error_rate: chance of each remaining bit to be wrong, 0…1.
+        burst: mean length of a loss in frames, at least 1; None loses each frame on its own.
+        duplicate: share of the frames that arrive which arrive twice, 0…1.
+        reorder: share of them that arrive up to ``span`` frames late, 0…1.
+        span: see ``reorder``; at least 1.
+        delay: share of them that arrive in the next sending, at its beginning, 0…1.
+    """
+
+    frame_loss: float = 0.0
+    bit_error_rate: float = 0.0
+    burst: float | None = None
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    span: int = 8
+    delay: float = 0.0
+
+
+@dataclass(frozen=True)
 class ChannelReport:
     """What the channel did.
 
@@ -26,6 +50,9 @@ class ChannelReport:
         longest_burst: most frames lost in a row.
         frames_hit: frames that arrived with at least one wrong bit.
         bits_flipped: wrong bits in all.
+        frames_duplicated: frames that arrived twice.
+        frames_moved: frames that arrived late.
+        frames_delayed: frames kept for the next sending.
     """
 
     frames: int
@@ -33,10 +60,80 @@ class ChannelReport:
     longest_burst: int
     frames_hit: int
     bits_flipped: int
+    frames_duplicated: int = 0
+    frames_moved: int = 0
+    frames_delayed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return asdict(self)
+
+
+class Channel:
+    """A link over several sendings: what one delays arrives with the next.
+
+    Args:
+        seed: of the generator; the same seed does the same to the same sendings.
+        conditions: what it does.
+        frame_length: of a frame without sync marker.
+
+    Raises:
+        ConfigError: a rate is out of range, or no such bursts can give this loss.
+    """
+
+    def __init__(
+        self, seed: int, conditions: Conditions, frame_length: int = frames.DEFAULT_LENGTH
+    ) -> None:
+        _check(conditions)
+        self.conditions = conditions
+        self._rng = np.random.Generator(np.random.Philox(seed))
+        self._cadu = frames.cadu_length(frame_length)
+        self._delayed: list[bytes] = []
+
+    def send(self, stream: bytes) -> tuple[bytes, ChannelReport]:
+        """Send frames with sync markers; what arrives, and what was done."""
+        how, rng, cadu = self.conditions, self._rng, self._cadu
+        pieces = [stream[start : start + cadu] for start in range(0, len(stream), cadu)]
+        lost = _losses(rng, len(pieces), how.frame_loss, how.burst)
+        arriving = [piece for piece, gone in zip(pieces, lost, strict=True) if not gone]
+        arriving, delayed = self._hold(arriving)
+        arriving, doubled = self._double(arriving)
+        arriving, moved = self._move(arriving)
+        kept = b"".join(arriving)
+        errors = _errors(rng, 8 * len(kept), how.bit_error_rate)
+        report = ChannelReport(
+            frames=len(pieces),
+            frames_lost=int(lost.sum()),
+            longest_burst=_longest(lost),
+            frames_hit=len(np.unique(errors // (8 * cadu))),
+            bits_flipped=len(errors),
+            frames_duplicated=doubled,
+            frames_moved=moved,
+            frames_delayed=delayed,
+        )
+        return _flip(kept, errors), report
+
+    def _chosen(self, count: int, share: float) -> NDArray[np.bool_]:
+        # Nothing is drawn for what is off, so that a seed means what it meant without it.
+        return self._rng.random(count) < share if share else np.zeros(count, bool)
+
+    def _hold(self, pieces: list[bytes]) -> tuple[list[bytes], int]:
+        held = self._chosen(len(pieces), self.conditions.delay)
+        late, self._delayed = self._delayed, [pieces[at] for at in np.flatnonzero(held)]
+        return late + [pieces[at] for at in np.flatnonzero(~held)], len(self._delayed)
+
+    def _double(self, pieces: list[bytes]) -> tuple[list[bytes], int]:
+        twice = self._chosen(len(pieces), self.conditions.duplicate)
+        found = [one for at, one in enumerate(pieces) for _ in range(1 + int(twice[at]))]
+        return found, int(twice.sum())
+
+    def _move(self, pieces: list[bytes]) -> tuple[list[bytes], int]:
+        moved = self._chosen(len(pieces), self.conditions.reorder)
+        if not moved.any():
+            return pieces, 0
+        by = self._rng.integers(1, self.conditions.span + 1, len(pieces))
+        places = np.arange(len(pieces)) + np.where(moved, by + 0.5, 0.0)
+        return [pieces[at] for at in np.argsort(places, kind="stable")], int(moved.sum())
 
 
 def impair(
@@ -47,47 +144,34 @@ def impair(
     burst: float | None = None,
     frame_length: int = frames.DEFAULT_LENGTH,
 ) -> tuple[bytes, ChannelReport]:
-    """Send a stream over the channel.
-
-    Args:
-        stream: frames with sync markers.
-        seed: of the generator; the same seed loses the same frames and bits.
-        frame_loss: mean share of frames lost, 0…1.
-        bit_error_rate: chance of each remaining bit to be wrong, 0…1.
-        burst: mean length of a loss in frames, at least 1; None loses each frame on its own.
-        frame_length: of a frame without sync marker.
+    """Send one stream over a channel that loses frames and flips bits; see `Conditions`.
 
     Raises:
         ConfigError: a rate is out of range, or no such bursts can give this loss.
     """
-    _check(frame_loss, bit_error_rate, burst)
-    rng = np.random.Generator(np.random.Philox(seed))
-    cadu = frames.cadu_length(frame_length)
-    pieces = [stream[start : start + cadu] for start in range(0, len(stream), cadu)]
-    lost = _losses(rng, len(pieces), frame_loss, burst)
-    kept = b"".join(piece for piece, gone in zip(pieces, lost, strict=True) if not gone)
-    errors = _errors(rng, 8 * len(kept), bit_error_rate)
-    report = ChannelReport(
-        frames=len(pieces),
-        frames_lost=int(lost.sum()),
-        longest_burst=_longest(lost),
-        frames_hit=len(np.unique(errors // (8 * cadu))),
-        bits_flipped=len(errors),
-    )
-    return _flip(kept, errors), report
+    return Channel(seed, Conditions(frame_loss, bit_error_rate, burst), frame_length).send(stream)
 
 
-def _check(frame_loss: float, bit_error_rate: float, burst: float | None) -> None:
-    for name, rate in (("frame loss", frame_loss), ("bit error rate", bit_error_rate)):
+def _check(how: Conditions) -> None:
+    rates = {
+        "frame loss": how.frame_loss,
+        "bit error rate": how.bit_error_rate,
+        "share of doubled frames": how.duplicate,
+        "share of late frames": how.reorder,
+        "share of delayed frames": how.delay,
+    }
+    for name, rate in rates.items():
         if not 0 <= rate <= 1:
             raise ConfigError(f"the {name} is {rate}; choose 0 to 1")
-    if burst is None:
+    if how.span < 1:
+        raise ConfigError(f"the span of late frames is {how.span}; choose at least 1 frame")
+    if how.burst is None:
         return
-    if burst < 1:
-        raise ConfigError(f"the burst length is {burst}; choose at least 1 frame")
-    if frame_loss < 1 and frame_loss > burst * (1 - frame_loss):
-        least = frame_loss / (1 - frame_loss)
-        raise ConfigError(f"a loss of {frame_loss} needs bursts of at least {least:.1f} frames")
+    if how.burst < 1:
+        raise ConfigError(f"the burst length is {how.burst}; choose at least 1 frame")
+    if how.frame_loss < 1 and how.frame_loss > how.burst * (1 - how.frame_loss):
+        least = how.frame_loss / (1 - how.frame_loss)
+        raise ConfigError(f"a loss of {how.frame_loss} needs bursts of at least {least:.1f} frames")
 
 
 def _losses(

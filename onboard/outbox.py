@@ -363,6 +363,15 @@ class Outbox(Closing):
             )
             self._db.executemany("REPLACE INTO counters VALUES (?, ?)", list(after.items()))
 
+    def renumber(self, item: int) -> None:
+        """Give a file another transaction number: under its old one the ground refused it."""
+        with self.transaction() as db:
+            number = self._next_transaction()
+            db.execute(
+                "UPDATE queue SET sequence = ? WHERE item = ? AND sequence IS NOT NULL",
+                (number, item),
+            )
+
     # --- inside ---
 
     def _seen(self, scene_id: bytes, model_id: bytes) -> bool:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from onboard.product import Product
     from onboard.reference_water import PermanentWater
 
-_CHUNK = 1 << 20
-
 
 @click.command("receive")
 @click.argument("stream")
@@ -27,47 +25,81 @@ _CHUNK = 1 << 20
     help="Permanent-water raster; tells flood from water in products that name its version.",
 )
 @click.option(
+    "--return",
+    "return_file",
+    type=click.Path(path_type=Path),
+    help="Write what is to go up here: acknowledgements and requests of class-2 files.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    default=900.0,
+    show_default=True,
+    help="How long to listen to udp:// at most.",
+)
+@click.option(
+    "--idle-seconds",
+    type=click.FloatRange(0, 86_400, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="The silence that ends listening to udp://, once something was heard.",
+)
+@click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the report here as well."
 )
-def command(stream: str, out: Path, reference: Path | None, json_file: Path | None) -> None:
-    """Receive STREAM (a file of transfer frames, or - for standard input) into a folder.
+def command(
+    stream: str,
+    out: Path,
+    reference: Path | None,
+    return_file: Path | None,
+    seconds: float,
+    idle_seconds: float,
+    json_file: Path | None,
+) -> None:
+    """Receive STREAM into a folder.
+
+    STREAM is a file of transfer frames, - for standard input, or udp://ADDRESS:PORT, which
+    listens there (127.0.0.1 where no address is given).
 
     Each product becomes OUT/<id>.fsp with its maps beside it; OUT/reception.json says what was
-    received and what was lost. What is already there is not written again.
+    received and what was lost. What is already there is not written again. Files that are half
+    there are kept in OUT/transfers.state, and the next pass goes on with them.
     """
     import json
 
+    from ground import memory as memories
+    from ground import sources
+    from ground.answers import report as answer
     from ground.receive import receive
-    from onboard.files import make_folder, write_text
+    from onboard.files import make_folder, write_bytes, write_text
     from onboard.reference_water import PermanentWater
 
     permanent = PermanentWater(reference) if reference is not None else None
-    reception = receive(_chunks(stream), name=stream)
+    memory = memories.load(out)
+    chunks = sources.chunks(stream, seconds, idle_seconds)
+    reception = receive(chunks, name=stream, memory=memory)
     make_folder(out)
     files = [_write(data, product, out, permanent) for data, product in reception.products]
     text = json.dumps(_to_json(reception, files), indent=2) + "\n"
     write_text(out / "reception.json", text)
     if json_file is not None:
         write_text(json_file, text)
+    returned = b""
+    heard_ms = memory.heard_ms if reception.heard_ms is None else reception.heard_ms
+    if heard_ms is not None:
+        returned, memory.return_count = answer(reception.files, heard_ms, memory.return_count)
+    memory.heard_ms = heard_ms
+    memory.keep(reception.files)
+    # After the products: a reception that is cut short before this is received again.
+    memories.save(memory, out)
+    if return_file is not None:
+        write_bytes(return_file, returned)
     _show(reception, files, permanent)
     problems = [one.problem for one in files if one.problem]
     for problem in problems:
         click.echo(f"floodsat: {problem}", err=True)
     if problems:
         click.get_current_context().exit(2)
-
-
-def _chunks(stream: str) -> Iterator[bytes]:
-    from onboard.errors import StreamError
-
-    try:
-        with click.open_file(stream, "rb") as source:
-            while chunk := source.read(_CHUNK):
-                yield chunk
-    except OSError as error:
-        raise StreamError(
-            f"{stream}: cannot be read ({error.strerror}); name the file of a recorded pass"
-        ) from error
 
 
 class Written(NamedTuple):

@@ -9,6 +9,8 @@ import click
 
 if TYPE_CHECKING:
     from onboard.link.downlink import Downlink
+    from onboard.link.returns import Returned
+    from onboard.link.transfers import Hearing
 
 
 @click.command("downlink")
@@ -27,31 +29,75 @@ if TYPE_CHECKING:
     show_default=True,
     help="How often each product is sent, this pass and later ones together.",
 )
+@click.option(
+    "--class",
+    "link_class",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="CFDP class of files that are not begun yet: 1, or 2 where there is a return path.",
+)
+@click.option(
+    "--return",
+    "return_file",
+    type=click.Path(path_type=Path),
+    help="What came up since: the file that 'floodsat receive --return' wrote.",
+)
 @click.option("--pad", is_flag=True, help="Fill the rest of the budget with idle frames.")
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here."
 )
 def command(
-    outbox: Path, out: Path, budget: int, sendings: int, pad: bool, json_file: Path | None
+    outbox: Path,
+    out: Path,
+    budget: int,
+    sendings: int,
+    link_class: int,
+    return_file: Path | None,
+    pad: bool,
+    json_file: Path | None,
 ) -> None:
-    """Send what waits in OUTBOX: alerts first, then products by value."""
+    """Send what waits in OUTBOX: alerts first, then products by value.
+
+    Files of class 1 go down --sendings times. Files of class 2 go down once; after that only what
+    the ground asks for in --return, until it has all.
+    """
     from onboard.errors import OutputError
     from onboard.files import make_folder, write_bytes, write_text
-    from onboard.link.downlink import fill
+    from onboard.link.downlink import check_pass, fill
+    from onboard.link.transfers import Hearing, Transfers
     from onboard.outbox import Outbox
 
     if out.exists():
         raise OutputError(f"{out}: exists, and a pass is never overwritten; name a new file")
     if json_file is not None:
         make_folder(json_file.parent)
+    returned = None if return_file is None else _returned(return_file)
     with Outbox(outbox, create=False) as box:
-        downlink = fill(box, budget, sendings, pad=pad)
+        check_pass(budget, sendings, link_class)
+        heard = Hearing() if returned is None else Transfers(box).hear(returned)
+        downlink = fill(box, budget, sendings, pad=pad, link_class=link_class)
         write_bytes(out, downlink.stream)
         _make_durable(out.parent)
         downlink.commit(box)
-    _show(downlink, out, budget)
+    _show(downlink, heard, out, budget)
     if json_file is not None:
-        write_text(json_file, _to_json(downlink, budget))
+        write_text(json_file, _to_json(downlink, heard, budget))
+
+
+def _returned(path: Path) -> Returned:
+    from onboard.errors import StreamError
+    from onboard.link import returns
+
+    try:
+        with path.open("rb") as source:
+            data = source.read(returns.MAX_STREAM + 1)
+    except OSError as error:
+        raise StreamError(
+            f"{path}: cannot be read ({error.strerror}); name the file that "
+            "'floodsat receive --return' wrote"
+        ) from error
+    return returns.unpack(data, str(path))
 
 
 def _make_durable(folder: Path) -> None:
@@ -65,27 +111,42 @@ def _make_durable(folder: Path) -> None:
         os.close(handle)
 
 
-def _show(downlink: Downlink, out: Path, budget: int) -> None:
+def _show(downlink: Downlink, heard: Hearing, out: Path, budget: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("sent", "kind", "bytes", "value", "sendings", box=None)
+    table = Table("sent", "kind", "bytes", "value", "class", "units", "sendings", box=None)
     for one in downlink.sent:
         item = one.item
         table.add_row(
-            one.name, item.kind.value, str(len(item.data)), f"{item.value:.3g}", str(one.sendings)
+            one.name,
+            item.kind.value,
+            str(len(item.data)),
+            f"{item.value:.3g}",
+            str(one.link_class or ""),
+            str(one.units),
+            f"{one.sendings}{' and a part' if one.part else ''}",
         )
     console = Console(highlight=False)
+    if heard.answers:
+        console.print(
+            f"heard: {heard.answers} answers; files delivered: {heard.delivered}, refused: "
+            f"{heard.refused}; units asked for again: {heard.wanted}; not known here: "
+            f"{heard.unknown}",
+            soft_wrap=True,
+        )
     console.print(table)
     size = len(downlink.stream)
     console.print(
         f"{out}: {size} of {budget} bytes; items that wait for their first sending: "
-        f"{downlink.waiting}; repeats still owed: {downlink.owed}",
+        f"{downlink.waiting}; repeats still owed: {downlink.owed}; files not yet acknowledged: "
+        f"{downlink.open}",
         soft_wrap=True,
     )
 
 
-def _to_json(downlink: Downlink, budget: int) -> str:
+def _to_json(downlink: Downlink, heard: Hearing, budget: int) -> str:
+    import dataclasses
     import json
 
     sent = [
@@ -94,15 +155,21 @@ def _to_json(downlink: Downlink, budget: int) -> str:
             "kind": one.item.kind.value,
             "bytes": len(one.item.data),
             "value": one.item.value,
+            "class": one.link_class,
+            "units": one.units,
             "sendings": one.sendings,
+            "part": one.part,
         }
         for one in downlink.sent
     ]
     figures = {
+        "contact": downlink.contact,
         "bytes": len(downlink.stream),
         "budget": budget,
+        "heard": dataclasses.asdict(heard),
         "waiting": downlink.waiting,
         "owed": downlink.owed,
+        "open": downlink.open,
         "sent": sent,
     }
     return json.dumps(figures, indent=2) + "\n"

@@ -1,8 +1,13 @@
 """Downlink: which products go down in one pass, and in what order.
 
-Alerts first, then one housekeeping packet, then products by value. What is owed to an item is
-the wanted sendings less those done. A product gets as many of them as still fit, and waits for
-the next pass if not even one whole sending fits; a smaller one behind it may then go first.
+Alerts first, then what is owed to the ground and one housekeeping packet, then files by value.
+Alerts and files of class 1 are wanted a number of times; what is owed to one is that number less
+the sendings done. A file of class 2 is sent once, and after that only what the ground asks for,
+until it has all (`onboard.link.sender`). The class is chosen when a file first goes down.
+
+Whole files go first, each with as many sendings as fit; a smaller one may pass one that does not
+fit. The room that is left takes the beginning of the first file that did not fit, and the next
+pass goes on from there: so no file is too large for the link, and no room stays empty.
 
 All first sendings go before all second ones, so a burst that kills one copy of a product leaves
 the other. Nothing is changed in the outbox here: write the stream, make it durable, and only
@@ -16,28 +21,54 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from onboard.errors import ConfigError
-from onboard.link import cfdp, frames, housekeeping, packets
+from onboard.link import cfdp, frames, housekeeping, packets, sender
 from onboard.link.apid import Apid
 from onboard.link.counters import Counters
+from onboard.link.sender import Sender
+from onboard.link.transfers import Transfer, Transfers
 from onboard.outbox import Kind, Outbox, Waiting, clock_ms
 from onboard.product import ID_BYTES
 
 DEFAULT_SENDINGS = 2
 MAX_SENDINGS = 16
 MAX_BUDGET = 2**30
+ENDINGS = {Kind.PRODUCT: "fsp", Kind.CHIP: "fsc"}
 
 
 @dataclass(frozen=True)
-class Sent:
-    """One item of a pass: what it was and how often it went."""
+class Load:
+    """What one item puts into a pass.
+
+    Attributes:
+        item: what it is.
+        rounds: per sending, which of its units go, in order.
+        sendings: how many whole sendings end in this pass.
+        part: the unit with which its next sending goes on; 0 where none is cut.
+        state: of a class-2 file after the pass; None in class 1 and for alerts.
+    """
 
     item: Waiting
+    rounds: tuple[tuple[int, ...], ...]
     sendings: int
+    part: int = 0
+    state: Sender | None = None
 
     @property
     def name(self) -> str:
-        """The product's short id, or the number of the alert."""
-        return _stem(self.item) if self.item.kind is Kind.PRODUCT else f"alert {self.item.item}"
+        """The file's short id, or the number of the alert."""
+        return f"alert {self.item.item}" if self.item.kind is Kind.ALERT else _stem(self.item)
+
+    @property
+    def link_class(self) -> int | None:
+        """The CFDP class of a file; None for alerts."""
+        if self.item.kind is Kind.ALERT:
+            return None
+        return 1 if self.state is None else 2
+
+    @property
+    def units(self) -> int:
+        """Units sent in this pass, repeats counted."""
+        return sum(len(one) for one in self.rounds)
 
 
 @dataclass(frozen=True)
@@ -47,21 +78,40 @@ class Downlink:
     Attributes:
         stream: whole frames with sync markers, never more bytes than the budget.
         sent: what it holds, in order.
-        waiting: items that still wait for their first sending.
+        waiting: items that still wait for their first sending to end.
         owed: sendings that are still wanted of items that went down at least once.
+        open: class-2 files of which the ground has not said that it has them.
+        contact: its number, from 1.
+        sent_ms: the time that its packets bear, UTC milliseconds since 1970.
         before, after: the counters at its beginning and end.
+        answered: transaction numbers whose owed units it holds.
     """
 
     stream: bytes
-    sent: tuple[Sent, ...]
+    sent: tuple[Load, ...]
     waiting: int
     owed: int
+    open: int
+    contact: int
+    sent_ms: int
     before: Mapping[str, int]
     after: Mapping[str, int]
+    answered: tuple[int, ...] = ()
 
     def commit(self, outbox: Outbox) -> None:
         """Record the pass, once its stream is safely written."""
-        outbox.commit({one.item.item: one.sendings for one in self.sent}, self.before, self.after)
+        files = [one for one in self.sent if one.item.kind is not Kind.ALERT]
+        with outbox.transaction():
+            outbox.commit(
+                {one.item.item: one.sendings for one in self.sent}, self.before, self.after
+            )
+            Transfers(outbox).record(
+                self.contact,
+                self.sent_ms,
+                {one.item.item: one.state for one in files if one.state is not None},
+                self.answered,
+                {one.item.item: one.part for one in files if one.state is None},
+            )
 
 
 def fill(
@@ -71,19 +121,62 @@ def fill(
     now_ms: int | None = None,
     frame_length: int = frames.DEFAULT_LENGTH,
     pad: bool = False,
+    link_class: int = 1,
 ) -> Downlink:
     """Compose one pass.
 
     Args:
         outbox: what waits.
         budget: bytes that the pass can carry, sync markers and fill included.
-        sendings: how often each item is wanted on the ground, 1…16.
+        sendings: how often each alert, and each file of class 1, is wanted on the ground, 1…16.
         now_ms: time of sending for the packets, UTC milliseconds since 1970; the clock's if None.
         frame_length: of a frame without sync marker.
         pad: fill the rest of the budget with idle frames, as a radio at a fixed rate needs.
+        link_class: CFDP class of files that were not begun yet, 1 or 2.
 
     Raises:
-        ConfigError: the budget holds no frame, or ``sendings`` is out of range.
+        ConfigError: the budget holds no frame, or ``sendings`` or the class is out of range.
+    """
+    check_pass(budget, sendings, link_class, frame_length)
+    cadu = frames.cadu_length(frame_length)
+    plan = _Plan(outbox, sendings, link_class, _Room(budget // cadu, frame_length))
+    now = plan.transfers.distinct(clock_ms() if now_ms is None else now_ms)
+    before = outbox.counters
+    alerts = [one for one in plan.items if one.kind is Kind.ALERT]
+    files = [one for one in plan.items if one.kind is not Kind.ALERT]
+    chosen = plan.whole(alerts)
+    owed = {key: unit for key, unit in plan.transfers.owed().items() if plan.room.take_units(unit)}
+    state = [housekeeping.pack(outbox.housekeeping())]
+    state = state if plan.room.take_units(*state) else []
+    chosen += plan.whole(plan.in_order(files))
+    chosen += plan.part(plan.in_order(files), {one.item.item for one in chosen})
+    counters = Counters(before)
+    whole = _lay_out(chosen, plan, list(owed.values()), state, counters, now)
+    stream = frames.cadus(whole, counters, frame_length)
+    if pad:
+        stream += frames.idle_cadus(budget // cadu - len(stream) // cadu, counters, frame_length)
+    waiting, still = plan.left(chosen)
+    return Downlink(
+        stream,
+        tuple(chosen),
+        waiting,
+        still,
+        plan.still_open(chosen),
+        plan.contact,
+        now,
+        before,
+        counters.values,
+        tuple(owed),
+    )
+
+
+def check_pass(
+    budget: int, sendings: int, link_class: int, frame_length: int = frames.DEFAULT_LENGTH
+) -> None:
+    """Refuse a pass that cannot be composed.
+
+    Raises:
+        ConfigError: see `fill`.
     """
     cadu = frames.cadu_length(frame_length)
     if budget < cadu:
@@ -92,26 +185,8 @@ def fill(
         raise ConfigError(f"--budget {budget}: a pass is made in memory; give at most {MAX_BUDGET}")
     if not 1 <= sendings <= MAX_SENDINGS:
         raise ConfigError(f"--sendings {sendings}: choose 1 to {MAX_SENDINGS}")
-    now = clock_ms() if now_ms is None else now_ms
-    room = _Room(budget // cadu, frame_length)
-    before = outbox.counters
-    items = outbox.waiting(sendings)
-    alerts = [item for item in items if item.kind is Kind.ALERT]
-    products = [item for item in items if item.kind is Kind.PRODUCT]
-    chosen = _choose(alerts, sendings, room)
-    state = [housekeeping.pack(outbox.housekeeping())]
-    state = state if room.take(_packet_bytes(state)) else []
-    chosen += _choose(products, sendings, room)
-    counters = Counters(before)
-    whole = _lay_out(chosen, state, counters, now)
-    stream = frames.cadus(whole, counters, frame_length)
-    if pad:
-        stream += frames.idle_cadus(budget // cadu - len(stream) // cadu, counters, frame_length)
-    gone = {one.item.item: one.sendings for one in chosen}
-    left = [(item, sendings - item.sendings - gone.get(item.item, 0)) for item in items]
-    waiting = sum(item.sendings == 0 and item.item not in gone for item in items)
-    owed = sum(count for item, count in left if item.sendings or item.item in gone)
-    return Downlink(stream, tuple(chosen), waiting, owed, before, counters.values)
+    if link_class not in cfdp.CLASSES:
+        raise ConfigError(f"--class {link_class}: choose 1, or 2 where there is a return path")
 
 
 class _Room:
@@ -126,40 +201,136 @@ class _Room:
         self.used += size if fits else 0
         return fits
 
-
-def _choose(items: Sequence[Waiting], sendings: int, room: _Room) -> list[Sent]:
-    chosen = []
-    for item in items:
-        size = _packet_bytes(_units(item))
-        count = 0
-        while count < sendings - item.sendings and room.take(size):
-            count += 1
-        if count:
-            chosen.append(Sent(item, count))
-    return chosen
+    def take_units(self, *units: bytes) -> bool:
+        """Reserve room for the packets of these units."""
+        return self.take(sum(len(unit) + packets.OVERHEAD for unit in units))
 
 
-def _units(item: Waiting) -> list[bytes]:
-    """User data of the packets of one sending."""
-    if item.kind is Kind.ALERT:
-        return [item.data]
-    assert item.sequence is not None
-    return cfdp.pdus(item.data, f"{_stem(item)}.fsp", item.sequence)
+class _Plan:
+    """Choosing items for one pass, each with the units that are due."""
+
+    def __init__(self, outbox: Outbox, sendings: int, link_class: int, room: _Room) -> None:
+        self.sendings, self.room = sendings, room
+        self.transfers = Transfers(outbox)
+        self.contact = self.transfers.contact
+        self._open = self.transfers.open()
+        self._parts = self.transfers.parts()
+        self._link_class = link_class
+        # A class-2 file waits until it leaves the queue, however often its bytes went down.
+        self.items = outbox.waiting(sendings)
+
+    def in_order(self, files: Sequence[Waiting]) -> list[Waiting]:
+        """Files in order of sending: those begun first, for little of them is missing."""
+        begun = self._open.keys() | self._parts.keys()
+        return sorted(files, key=lambda one: one.item not in begun)
+
+    def whole(self, items: Sequence[Waiting]) -> list[Load]:
+        """All that is due of each item that fits, as many sendings as fit."""
+        found = []
+        for item in items:
+            units = self.units(item)
+            rounds: list[tuple[int, ...]] = []
+            for due in self._rounds(item):
+                if not due or not self.room.take(_packet_bytes(units, due)):
+                    break
+                rounds.append(due)
+            if rounds:
+                found.append(self._load(item, rounds))
+        return found
+
+    def part(self, files: Sequence[Waiting], chosen: set[int]) -> list[Load]:
+        """The beginning of what is due of the first file that is not chosen, if any of it fits."""
+        for item in files:
+            if item.item in chosen:
+                continue
+            units = self.units(item)
+            fitting: list[int] = []
+            for unit in next(iter(self._rounds(item)), ()):
+                if not self.room.take(_packet_bytes(units, [unit])):
+                    break
+                fitting.append(unit)
+            if fitting:
+                return [self._load(item, [tuple(fitting)])]
+        return []
+
+    def units(self, item: Waiting) -> Sequence[bytes]:
+        """The units of one sending of an item."""
+        if item.kind is Kind.ALERT:
+            return [item.data]
+        assert item.sequence is not None
+        name = f"{_stem(item)}.{ENDINGS[item.kind]}"
+        return cfdp.Units(item.data, name, item.sequence, self._sender(item) is not None)
+
+    def left(self, chosen: Sequence[Load]) -> tuple[int, int]:
+        """How many items wait for their first sending to end, and how many sendings are owed."""
+        gone = {one.item.item: one.sendings for one in chosen}
+        simple = [one for one in self.items if self._sender(one) is None]
+        left = [(one, one.sendings + gone.get(one.item, 0)) for one in simple]
+        waiting = sum(done == 0 for _, done in left)
+        owed = sum(self.sendings - done for _, done in left if done)
+        double = [one for one in self.items if self._sender(one) is not None]
+        ended = {one.item.item for one in chosen if one.state and one.state.sent.all()}
+        unsent = [one for one in double if not self._was_sent(one) and one.item not in ended]
+        return waiting + len(unsent), owed
+
+    def still_open(self, chosen: Sequence[Load]) -> int:
+        """Class-2 files that are on their way after the pass."""
+        return len(self._open.keys() | {one.item.item for one in chosen if one.state is not None})
+
+    def _was_sent(self, item: Waiting) -> bool:
+        found = self._open.get(item.item)
+        return found is not None and bool(found.state.sent.all())
+
+    def _sender(self, item: Waiting) -> Sender | None:
+        """The state of a file that goes in class 2, or None."""
+        found: Transfer | None = self._open.get(item.item)
+        if found is not None:
+            return found.state
+        fresh = item.sendings == 0 and item.item not in self._parts
+        if item.kind is Kind.ALERT or self._link_class == 1 or not fresh:
+            return None
+        return sender.start(len(item.data))
+
+    def _rounds(self, item: Waiting) -> list[tuple[int, ...]]:
+        """Which units each sending that is still due has."""
+        state = self._sender(item)
+        if state is not None:
+            due = tuple(sender.due(state, self.contact))
+            return [due] if due else []
+        every = tuple(range(len(self.units(item))))
+        first = every[self._parts.get(item.item, 0) :]
+        return [first, *[every] * (self.sendings - item.sendings - 1)]
+
+    def _load(self, item: Waiting, rounds: list[tuple[int, ...]]) -> Load:
+        state = self._sender(item)
+        if state is not None:
+            (indices,) = rounds
+            after = sender.after_sending(state, indices, self.contact)
+            return Load(item, tuple(rounds), 0, state=after)
+        last = rounds[-1][-1] + 1
+        cut = last < len(self.units(item))
+        return Load(item, tuple(rounds), len(rounds) - cut, part=last if cut else 0)
 
 
 def _stem(item: Waiting) -> str:
     return item.data[-ID_BYTES:].hex()[:12]
 
 
-def _packet_bytes(units: Sequence[bytes]) -> int:
-    return sum(len(unit) + packets.OVERHEAD for unit in units)
+def _packet_bytes(units: Sequence[bytes], indices: Sequence[int]) -> int:
+    if isinstance(units, cfdp.Units):
+        return sum(units.size(index) + packets.OVERHEAD for index in indices)
+    return sum(len(units[index]) + packets.OVERHEAD for index in indices)
 
 
 def _lay_out(
-    chosen: Sequence[Sent], state: Sequence[bytes], counters: Counters, now_ms: int
+    chosen: Sequence[Load],
+    plan: _Plan,
+    owed: Sequence[bytes],
+    state: Sequence[bytes],
+    counters: Counters,
+    now_ms: int,
 ) -> list[bytes]:
-    """Packets in order of sending: per round alerts, then products; the state after round one."""
-    apids: dict[Kind, Apid] = {Kind.ALERT: Apid.ALERT, Kind.PRODUCT: Apid.CFDP}
+    """Packets in order of sending: per round alerts, then files; the state after round one."""
     whole: list[bytes] = []
 
     def add(apid: Apid, units: Sequence[bytes]) -> None:
@@ -167,13 +338,17 @@ def _lay_out(
             packet = packets.Packet(apid, counters.packet(apid), now_ms, unit)
             whole.append(packets.pack(packet))
 
-    for turn in range(max((one.sendings for one in chosen), default=0)):
-        for kind in Kind:
-            for one in chosen:
-                if one.item.kind is kind and turn < one.sendings:
-                    add(apids[kind], _units(one.item))
-            if turn == 0 and kind is Kind.ALERT:
-                add(Apid.HOUSEKEEPING, state)
-    if not chosen:
-        add(Apid.HOUSEKEEPING, state)
+    def add_round(turn: int, kinds: Sequence[Kind]) -> None:
+        for one in chosen:
+            if one.item.kind in kinds and turn < len(one.rounds):
+                units = plan.units(one.item)
+                apid = Apid.ALERT if one.item.kind is Kind.ALERT else Apid.CFDP
+                add(apid, [units[index] for index in one.rounds[turn]])
+
+    for turn in range(max((len(one.rounds) for one in chosen), default=1)):
+        add_round(turn, [Kind.ALERT])
+        if turn == 0:
+            add(Apid.CFDP, owed)
+            add(Apid.HOUSEKEEPING, state)
+        add_round(turn, list(ENDINGS))
     return whole

@@ -114,7 +114,8 @@ def test_the_most_valuable_goes_first_and_the_rest_waits(outbox):
     queue(outbox, [1, 2, 3], values=[5.0, 9.0, 7.0], alert=False)
     size = len(outbox.waiting()[0].data)
     downlink = fill(outbox, size * 5 // 4 * 2 + 2 * CADU, 1, NOW)
-    assert [sent.item.value for sent in downlink.sent] == [9.0, 7.0]
+    whole = [sent.item.value for sent in downlink.sent if sent.sendings]
+    assert whole == [9.0, 7.0]
     assert downlink.waiting == 1
 
 
@@ -122,7 +123,7 @@ def test_a_product_that_does_not_fit_lets_a_smaller_one_go(outbox):
     small = pack(make_product(7))
     outbox.record(b"a" * 32, MODEL, [Item(pack(noisy_product(1, 200)), 9.0), Item(small, 1.0)])
     downlink = fill(outbox, 4 * CADU, 1, NOW)
-    assert [sent.item.data for sent in downlink.sent] == [small]
+    assert downlink.sent[0].item.data == small
     assert downlink.waiting == 1
 
 
