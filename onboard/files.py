@@ -69,6 +69,13 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink()
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove what `replacing` left there when it was killed; nobody else may write there now."""
+    for part in folder.glob(".part-*"):
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path`` in one step, durably."""
     with replacing(path) as part:

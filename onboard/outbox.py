@@ -5,7 +5,8 @@ its products, a pass with its marks and counters. So power may go at any moment,
 processed once and a product sent as often as wanted, never lost.
 
 What leaves the queue is entered in a ledger with its cause and the rule that decided, so that
-always: queued = waiting + sent + evicted + dropped.
+always: queued = in the queue + sent + evicted + dropped + lost, where nothing is lost unless the
+file was damaged and had to be rebuilt.
 
 The CFDP transaction number of a file is fixed when it is queued. A pass that was written but
 not recorded is therefore repeated with the same numbers for the same files.
@@ -28,12 +29,15 @@ from onboard.errors import DamagedError, OutputError, StreamError
 from onboard.link.cfdp import TRANSACTIONS
 from onboard.link.housekeeping import Housekeeping, Status, pack_status, unpack_status
 from onboard.outbox_schema import APPLICATION_ID, SCHEMA_VERSION
-from onboard.product import ID_BYTES
+from onboard.product import ID_BYTES, identify
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "Cause", "Item", "Kind", "Outbox", "Waiting"]
 
 _BUSY_SECONDS = 10.0
 _TRANSACTION = "transaction"
+_QUEUED, _LOST = "queued", "lost"
+_OWN = (_TRANSACTION, _QUEUED, _LOST)
+"""Counters that move when a frame is recorded, not with a pass."""
 
 
 class Kind(enum.Enum):
@@ -98,13 +102,29 @@ class Waiting:
     acquired_ms: int | None = None
 
 
+class Totals(NamedTuple):
+    """Where an outbox stands.
+
+    Attributes:
+        frames: that were processed.
+        queued: items that were ever queued.
+        item: the number of the last of them.
+        sequence: the CFDP transaction number that comes next.
+    """
+
+    frames: int
+    queued: int
+    item: int
+    sequence: int
+
+
 class Left(NamedTuple):
     """An item that left the queue.
 
     Attributes:
         item: its number.
         kind: what it was.
-        product_id: the id of a file; None for alerts.
+        name: the id of a file, the first 16 bytes of an alert's SHA-256.
         size: of its data, bytes.
         sendings: how often it was sent before.
         left_ms: when it left, UTC milliseconds since 1970.
@@ -114,7 +134,7 @@ class Left(NamedTuple):
 
     item: int
     kind: Kind
-    product_id: bytes | None
+    name: bytes
     size: int
     sendings: int
     left_ms: int
@@ -193,6 +213,13 @@ class Outbox(Closing):
                     self._queue(kind, item, now, (scene_id, model_id))
         return True
 
+    def queue_again(
+        self, kind: Kind, item: Item, created_ms: int, frame: tuple[bytes, bytes]
+    ) -> None:
+        """Queue an item of a frame (scene id, model id) whose record was lost."""
+        with self.transaction():
+            self._queue(kind, item, created_ms, frame)
+
     def begin(self, file_id: bytes) -> int:
         """Note that work on a file begins.
 
@@ -241,6 +268,31 @@ class Outbox(Closing):
             sql = "SELECT reason, count(*) FROM refused GROUP BY reason"
             return dict(self._db.execute(sql))
 
+    @property
+    def totals(self) -> Totals:
+        """Where it stands."""
+        with self._guard():
+            items = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'queue'")
+            row = items.fetchone()
+            return Totals(
+                frames=self.processed,
+                queued=self._counter(_QUEUED),
+                item=int(row[0]) if row else 0,
+                sequence=self._counter(_TRANSACTION),
+            )
+
+    @property
+    def lost(self) -> int:
+        """How many items were queued and are neither in the queue nor in the ledger."""
+        with self._guard():
+            return self._counter(_LOST)
+
+    def owners(self) -> list[tuple[bytes, bytes]]:
+        """Scene and model of every frame of which something is in the queue."""
+        sql = "SELECT DISTINCT scene_id, model_id FROM queue WHERE scene_id IS NOT NULL"
+        with self._guard():
+            return self._db.execute(sql).fetchall()
+
     # --- out of the queue ---
 
     @property
@@ -274,7 +326,7 @@ class Outbox(Closing):
 
     def left(self) -> list[Left]:
         """What left the queue, in order of their numbers."""
-        columns = "item, kind, product_id, size, sendings, left_ms, cause, rule"
+        columns = "item, kind, name, size, sendings, left_ms, cause, rule"
         with self._guard():
             rows = self._db.execute(f"SELECT {columns} FROM ledger ORDER BY item").fetchall()
         return [
@@ -381,16 +433,21 @@ class Outbox(Closing):
         return found.fetchone() is not None
 
     def _link_counters(self) -> dict[str, int]:
-        # The transaction number moves when a frame is recorded, not with a pass.
-        return dict(
-            self._db.execute("SELECT name, value FROM counters WHERE name != ?", (_TRANSACTION,))
-        )
+        sql = "SELECT name, value FROM counters WHERE name NOT IN (?, ?, ?)"
+        return dict(self._db.execute(sql, _OWN))
+
+    def _counter(self, name: str) -> int:
+        row = self._db.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _count(self, name: str, value: int) -> None:
+        self._db.execute("REPLACE INTO counters VALUES (?, ?)", (name, value))
 
     def _queue(self, kind: Kind, item: Item, now: int, frame: tuple[bytes, bytes]) -> None:
         product_id = sequence = None
         if kind is not Kind.ALERT:
             product_id, sequence = item.data[-ID_BYTES:], self._next_transaction()
-        self._db.execute(
+        done = self._db.execute(
             "INSERT INTO queue (kind, product_id, data, value, created_ms, sequence,"
             " latitude, longitude, acquired_ms, scene_id, model_id)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -399,30 +456,25 @@ class Outbox(Closing):
             + (item.place or (None, None))
             + (item.acquired_ms, *frame),
         )
+        self._count(_QUEUED, self._counter(_QUEUED) + done.rowcount)
 
     def _leave(self, items: Iterable[int], cause: Cause, rule: str, now_ms: int | None) -> int:
         now = clock_ms() if now_ms is None else now_ms
         freed = 0
         with self.transaction() as db:
             for item in items:
-                row = db.execute("SELECT length(data) FROM queue WHERE item = ?", (item,))
-                freed += sum(size for (size,) in row)
-                db.execute(
-                    "INSERT INTO ledger SELECT item, kind, product_id, length(data), value,"
-                    " created_ms, sendings, ?, ?, ? FROM queue WHERE item = ?",
-                    (now, cause.value, rule, item),
-                )
-                db.execute("DELETE FROM queue WHERE item = ?", (item,))
+                sql = "SELECT kind, data, value, created_ms, sendings FROM queue WHERE item = ?"
+                for kind, data, *rest in db.execute(sql, (item,)).fetchall():
+                    row = (item, kind, name_of(Kind(kind), data), len(data), *rest, now)
+                    sql = f"INSERT INTO ledger VALUES ({', '.join('?' * 10)})"
+                    db.execute(sql, (*row, cause.value, rule))
+                    db.execute("DELETE FROM queue WHERE item = ?", (item,))
+                    freed += len(data)
         return freed
 
     def _next_transaction(self) -> int:
-        row = self._db.execute(
-            "SELECT value FROM counters WHERE name = ?", (_TRANSACTION,)
-        ).fetchone()
-        value: int = row[0] if row else 0
-        self._db.execute(
-            "REPLACE INTO counters VALUES (?, ?)", (_TRANSACTION, (value + 1) % TRANSACTIONS)
-        )
+        value = self._counter(_TRANSACTION)
+        self._count(_TRANSACTION, (value + 1) % TRANSACTIONS)
         return value
 
     def _open(self) -> None:
@@ -502,6 +554,11 @@ class Outbox(Closing):
 _OUTER = ("BEGIN IMMEDIATE", ("ROLLBACK",), "COMMIT")
 _INNER = ("SAVEPOINT inner", ("ROLLBACK TO inner", "RELEASE inner"), "RELEASE inner")
 _RANK = f"CASE kind {' '.join(f'WHEN {k.value!r} THEN {i}' for i, k in enumerate(Kind))} END"
+
+
+def name_of(kind: Kind, data: bytes) -> bytes:
+    """What tells an item's bytes from any other's, 16 bytes: a file's own id, else their hash."""
+    return identify(data) if kind is Kind.ALERT else data[-ID_BYTES:]
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:

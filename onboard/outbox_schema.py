@@ -50,7 +50,7 @@ _LEDGER = """
 CREATE TABLE ledger (
     item INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
-    product_id BLOB,
+    name BLOB NOT NULL,
     size INTEGER NOT NULL,
     value REAL NOT NULL,
     created_ms INTEGER NOT NULL,
@@ -103,6 +103,7 @@ def _from_1(db: sqlite3.Connection) -> None:
     columns = "item, kind, product_id, data, value, created_ms, sequence, sendings"
     db.execute(f"INSERT INTO queue ({columns}) SELECT {columns} FROM queue_1")
     db.execute("DROP TABLE queue_1")
+    db.execute("INSERT INTO counters SELECT 'queued', count(*) FROM queue")
 
 
 _STEPS: dict[int, Callable[[sqlite3.Connection], None]] = {1: _from_1}

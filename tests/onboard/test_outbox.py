@@ -9,7 +9,7 @@ from onboard import outbox_schema
 from onboard.errors import DamagedError, OutputError
 from onboard.link.housekeeping import Housekeeping
 from onboard.outbox import APPLICATION_ID, SCHEMA_VERSION, Cause, Item, Kind, Outbox
-from onboard.product import pack
+from onboard.product import identify, pack
 from tests.products import make_product
 
 SCENE, MODEL = b"s" * 32, b"m" * 32
@@ -112,7 +112,19 @@ def test_what_leaves_the_queue_stands_in_the_ledger(path):
         (Kind.PRODUCT, 0),
         (Kind.PRODUCT, 0),
     ]
-    assert left[1].product_id == PRODUCT[-16:]
+    assert left[1].name == PRODUCT[-16:]
+    assert left[0].name == identify(b"alert")
+
+
+def test_every_item_that_was_queued_is_accounted_for(path):
+    with Outbox(path) as outbox:
+        outbox.record(SCENE, MODEL, [Item(PRODUCT, 1.0), Item(PRODUCT, 1.0)], [Item(b"a", 1.0)])
+        outbox.evict([1], "any")
+        assert outbox.totals[:2] == (1, 2)
+        assert outbox.owners() == [(SCENE, MODEL)]
+        assert len(outbox.waiting()) + len(outbox.left()) + outbox.lost == outbox.totals.queued
+        outbox.evict([2, 3], "any")
+        assert outbox.owners() == []
 
 
 def test_numbers_are_never_used_again(path):
