@@ -1,9 +1,9 @@
 """Dead pixels: detector elements that do not answer, and what stands in for their samples.
 
 A dead sample is filled within its own band from the nearest live samples of its row and column, at
-most `REACH` pixels away, each weighted by the inverse square of its distance. A single dead element
-gets the mean of its four neighbours, a dead line is interpolated across. What has no live
-neighbour so near is a hole, and has no data.
+most `REACH` pixels away: linear interpolation along either, the two weighted by the inverse square
+of the gap that they bridge. A single dead element gets the mean of its four neighbours, a dead line
+is interpolated across. What has no live neighbour so near is a hole, and has no data.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ REACH = 3
 MAX_MAP_BYTES = 2**26
 MAX_MAP_PIXELS = 2**27
 _STEPS = ((0, -1), (0, 1), (-1, 0), (1, 0))
+_OPPOSITE = (1, 0, 3, 2)
+# Stands for the distance of a neighbour that there is none: the other side then weighs little.
+_NOWHERE = 4 * REACH
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,17 +162,19 @@ def fill_band(image: Array, valid: Flags, fill: Fill) -> Flags:
     Returns:
         bool ``(n,)``, whether each was filled.
     """
+    values, far = (np.zeros(fill.reach.shape, np.float32) for _ in range(2))
     height, width = image.shape
-    total, weights = (np.zeros(len(fill.rows), np.float32) for _ in range(2))
     for side, (down, right) in enumerate(_STEPS):
-        far = fill.reach[:, side]
-        rows, cols = fill.rows + far * down, fill.cols + far * right
-        inside = (far > 0) & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
+        reach = fill.reach[:, side]
+        rows, cols = fill.rows + reach * down, fill.cols + reach * right
+        inside = (reach > 0) & (rows >= 0) & (rows < height) & (cols >= 0) & (cols < width)
         rows, cols = np.where(inside, rows, 0), np.where(inside, cols, 0)
         inside &= valid[rows, cols]
-        weight = np.where(inside, 1.0 / np.maximum(far, 1) ** 2, 0.0).astype(np.float32)
-        total += weight * image[rows, cols]
-        weights += weight
-    filled = weights > 0
-    image[fill.rows, fill.cols] = np.where(filled, total / np.where(filled, weights, 1), 0)
+        values[:, side] = np.where(inside, image[rows, cols], 0)
+        far[:, side] = np.where(inside, reach, _NOWHERE)
+    weights = np.where(far < _NOWHERE, far[:, _OPPOSITE], 0) / (far + far[:, _OPPOSITE]) ** 3
+    total = weights.sum(axis=1)
+    filled = total > 0
+    means = (weights * values).sum(axis=1) / np.where(filled, total, 1)
+    image[fill.rows, fill.cols] = means
     return np.asarray(filled)
