@@ -67,7 +67,7 @@ def test_a_known_shift_is_found_though_contrast_turns_round(shift: tuple[int, in
         found = peak_of(*pair(shift, seed))
         assert found.height > 0.2
         errors.append(np.hypot(found.rows - shift[0] / FINER, found.cols - shift[1] / FINER))
-    assert max(errors) < 0.1
+    assert max(errors) < 0.15
 
 
 def test_noise_alone_has_no_peak() -> None:
