@@ -1,4 +1,8 @@
-"""Writing so that a reader never sees half a file: write beside, then rename."""
+"""Writing so that a reader never sees half a file: write beside, then rename.
+
+What is written is on the disk before it takes its place, and so is the new name before the call
+returns: power may go at any moment. What a kill leaves lying begins with `PART`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from onboard.errors import OutputError
+
+PART = ".part-"
 
 
 def make_folder(folder: Path) -> Path:
@@ -28,6 +34,15 @@ def make_folder(folder: Path) -> Path:
             "choose a folder that you may write to"
         ) from error
     return folder
+
+
+def sync(path: Path) -> None:
+    """Have the disk keep a file, or the names in a folder, before anything that follows."""
+    handle = os.open(str(path), os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _unwritable(path: Path, error: OSError) -> OutputError:
@@ -50,16 +65,16 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is no regular file; name a file")
     make_folder(path.parent)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=str(path.parent))
+    handle, name = tempfile.mkstemp(prefix=PART, suffix=path.suffix, dir=str(path.parent))
     os.close(handle)
     # mkstemp makes private files; a product is for others to read.
     os.chmod(name, 0o644)
     part = Path(name)
     try:
         yield part
-        with open(name, "rb") as written:
-            os.fsync(written.fileno())
+        sync(part)
         os.replace(name, str(path))
+        sync(path.parent)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -107,6 +122,22 @@ def ours_to_replace(folder: Path, mark: str) -> None:
         raise OutputError(f"{folder}: holds other files; choose an empty or a new folder")
 
 
+def tidy(folder: Path) -> list[str]:
+    """Remove what a kill left half-written in ``folder``; nobody else may be writing there.
+
+    Returns:
+        The names.
+    """
+    left = sorted(folder.glob(PART + "*"))
+    for path in left:
+        if path.is_dir():
+            shutil.rmtree(str(path), ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return [path.name for path in left]
+
+
 @contextlib.contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``folder``; on success put it in ``folder``'s place.
@@ -118,14 +149,17 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve()
     make_folder(folder.parent)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=str(folder.parent)))
+    part = Path(tempfile.mkdtemp(prefix=PART, dir=str(folder.parent)))
     os.chmod(str(part), 0o755)
     old = part.with_name(part.name + "-old")
     try:
         yield part
+        for written in (*part.rglob("*"), part):
+            sync(written)
         if folder.exists():
             os.replace(str(folder), str(old))
         os.replace(str(part), str(folder))
+        sync(folder.parent)
     except OSError as error:
         if old.exists() and not folder.exists():
             os.replace(str(old), str(folder))

@@ -13,7 +13,6 @@ either, the public demo key stands in slot 1, and everybody can sign.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 from onboard import files, signing
@@ -25,15 +24,15 @@ EMPTY = ""
 READ_ONLY = 0o444
 
 
-def provision(folder: Path, public: Sequence[Path]) -> None:
+def provision(folder: Path, public: signing.PublicKeys) -> None:
     """Fill the key slots of a slots folder, once.
 
     Args:
         folder: the slots folder.
-        public: files of one or two public keys: the recovery key first.
+        public: one or two keys: the recovery key first.
 
     Raises:
-        ConfigError: the slots are filled already, there are too many keys, or one is unreadable.
+        ConfigError: the slots are filled already, or there are too many keys.
         OutputError: the folder cannot be written.
     """
     if not 1 <= len(public) <= KEY_SLOTS:
@@ -43,11 +42,10 @@ def provision(folder: Path, public: Sequence[Path]) -> None:
             f"{folder / FOLDER}: the key slots are filled; 'floodsat command rotate-key' changes "
             "one by a signed command"
         )
-    raw = [signing.raw(key) for path in public for key in signing.read_public([path]).values()]
     with files.replacing_folder(folder / FOLDER) as part:
-        for number, one in enumerate(raw, start=1):
+        for number, key in enumerate(public.values(), start=1):
             path = part / f"{number}.pub"
-            path.write_bytes(signing.pem(signing.from_raw(one)))
+            path.write_bytes(signing.pem(key))
             path.chmod(READ_ONLY)
 
 

@@ -12,15 +12,29 @@ from onboard.cli import options
 @click.command("flash")
 @click.argument("bundle", type=options.PATH)
 @options.slots
+@click.option(
+    "--golden",
+    is_flag=True,
+    help="Into the golden slot, which is written once and starts when the others do not.",
+)
 @options.engine
 @options.trust
-def command(bundle: Path, slots: Path, engine: str, trust: tuple[Path, ...]) -> None:
-    """Install BUNDLE into the idle slot, test it on its golden tile, then switch to it."""
+def command(bundle: Path, slots: Path, golden: bool, engine: str, trust: tuple[Path, ...]) -> None:
+    """Install BUNDLE into the idle slot, test it on its golden tile, then switch to it.
+
+    The first flash into an empty folder fills the key slots with the keys of --trust: the
+    recovery key first, then the one of daily operations.
+    """
     from onboard import slots as slot
 
-    letter = slot.install(bundle, slots, engine, list(trust) or None)
-    loaded = slot.load_active(slots, engine, list(trust) or None)
+    keys = list(trust) or None
+    if golden:
+        slot.install_golden(bundle, slots, engine, keys)
+        letter, state = slot.GOLDEN, "for good"
+    else:
+        letter, state = slot.install(bundle, slots, engine, keys), "active"
+    loaded = slot.load(slots, letter, engine, keys)
     click.echo(
         f"slot {letter}: {loaded.name} version {loaded.version}, model "
-        f"{loaded.model_id.hex()[:12]}, signed by {loaded.key}; golden tile passed; active"
+        f"{loaded.model_id.hex()[:12]}, signed by {loaded.key}; golden tile passed; {state}"
     )

@@ -9,6 +9,7 @@ import pytest
 from onboard import bundle, signing
 from onboard.errors import BundleError, ConfigError, OutputError
 from onboard.sensor import VNIR4
+from tests.onboard.bundles import resign
 from tests.samples import BUNDLE, DEMO_KEY
 
 SETS = list(bundle.load(BUNDLE, []).sets)
@@ -80,18 +81,26 @@ def test_an_absent_set_is_named(copy: Path) -> None:
         bundle.load(copy, ["abacus"])
 
 
-def resign(folder: Path, manifest: object) -> None:
-    data = json.dumps(manifest).encode()
-    (folder / bundle.MANIFEST).write_bytes(data)
-    signature = signing.sign(data, signing.read_private(DEMO_KEY))
-    (folder / bundle.SIGNATURE).write_bytes(signature)
-
-
 def test_a_newer_format_is_refused_with_the_cure(copy: Path) -> None:
     manifest = json.loads((copy / bundle.MANIFEST).read_text("utf-8"))
     resign(copy, {**manifest, "format": bundle.FORMAT + 1})
     with pytest.raises(BundleError, match="update FloodSat"):
         bundle.load(copy, SETS)
+
+
+def test_an_older_format_is_refused_with_the_cure(copy: Path) -> None:
+    manifest = json.loads((copy / bundle.MANIFEST).read_text("utf-8"))
+    resign(copy, {**manifest, "format": bundle.FORMAT - 1})
+    with pytest.raises(BundleError, match="export it again"):
+        bundle.load(copy, SETS)
+
+
+def test_what_was_verified_before_is_taken_whoever_signed_it(copy: Path, tmp_path: Path) -> None:
+    _, public = signing.generate(tmp_path / "keys")
+    pin = bundle.manifest_id((copy / bundle.MANIFEST).read_bytes())
+    assert bundle.load(copy, SETS, [public], pin).key == bundle.REVOKED
+    with pytest.raises(BundleError, match="not signed by a trusted key"):
+        bundle.load(copy, SETS, [public], "00" * 32)
 
 
 def test_a_signed_text_that_is_no_manifest(copy: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +82,11 @@ def signed(code: Code, count: int = 1, signer: Any = KEY, **given: Any) -> bytes
     return commands.make(Command(code, count, 0, 10_000, given or GIVEN[code]), signer)
 
 
-def keys(tmp_path: Path) -> tuple[Any, Any, list[Path]]:
-    """A recovery and an operations key, and the files of their public halves."""
+def keys(tmp_path: Path) -> tuple[Any, Any, signing.PublicKeys]:
+    """A recovery and an operations key, and their public halves."""
     pairs = [signing.generate(tmp_path / "ground", name) for name in ("recovery", "operations")]
-    return (*(signing.read_private(p) for p, _ in pairs), [public for _, public in pairs])
+    recovery, operations = (signing.read_private(private) for private, _ in pairs)
+    return recovery, operations, signing.read_public([public for _, public in pairs])
 
 
 def test_settings_are_kept_and_taken_back(commander: Commander, world: World) -> None:
@@ -209,7 +209,7 @@ def run_with_cuts(
     world.power = None
     Commander(folder, world, lambda: NOW).run_folder(uplink)
     assert not list(uplink.glob("*.cmd"))
-    end = dataclasses.replace(control.read(folder).control, edition=0)
+    end = control.read(folder).control
     beyond = (world.active, world.queue, world.dropped, world.raw, world.installed, world.acks)
     return (end, *beyond), was_cut
 

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from onboard import bundle, golden, slots
-from onboard.errors import BundleError, EngineError
-from tests.onboard.test_bundle import resign
-from tests.samples import BUNDLE
+from onboard import bundle, control, copies, engines, golden, keyring, signing, slots
+from onboard.errors import BundleError, ConfigError, EngineError, UnavailableError
+from tests.onboard.bundles import resign, spoil, varied
+from tests.onboard.power import Cut, power_cut
+from tests.samples import BUNDLE, ROOT
 
 
 def test_install_alternates_and_rolls_back(tmp_path: Path) -> None:
@@ -34,7 +42,8 @@ def test_a_damaged_bundle_leaves_the_old_one_active(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="damaged"):
         slots.install(bad, tmp_path / "slots", "tflite", None)
     assert slots.active(tmp_path / "slots") == "a"
-    assert sorted(p.name for p in (tmp_path / "slots").iterdir()) == ["a", "active"]
+    assert not list((tmp_path / "slots").glob(".part-*"))
+    assert not (tmp_path / "slots" / "b").exists()
 
 
 def test_a_bundle_that_computes_something_else_is_not_activated(tmp_path: Path) -> None:
@@ -82,3 +91,281 @@ def test_a_damaged_marker(tmp_path: Path, text: str) -> None:
     (tmp_path / slots.ACTIVE).write_text(text, "ascii")
     with pytest.raises(BundleError, match="names no slot"):
         slots.active(tmp_path)
+
+
+# --- what is refused ---
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "slots"
+
+
+def test_a_bundle_for_another_sensor(folder: Path, tmp_path: Path) -> None:
+    slots.install(BUNDLE, folder, "tflite")
+    sensor = {**bundle.load(BUNDLE, []).manifest["sensor"], "name": "other-camera"}
+    other = varied(tmp_path / "other", sensor=sensor)
+    for install in (slots.install, slots.install_golden):
+        with pytest.raises(BundleError, match="for the sensor other-camera, this satellite has"):
+            install(other, folder, "tflite")
+    assert slots.active(folder) == "a"
+
+
+def test_an_older_version_needs_a_signed_command(folder: Path, tmp_path: Path) -> None:
+    old = varied(tmp_path / "old", version=1)
+    slots.install(varied(tmp_path / "new", version=2), folder, "tflite")
+    with pytest.raises(BundleError, match=r"version 1, and 2 was installed.*allow-older"):
+        slots.install(old, folder, "tflite")
+    manifest = bundle.manifest_id((old / bundle.MANIFEST).read_bytes())
+    state = control.read(folder).control
+    control.write(folder, dataclasses.replace(state, allowed="00" * 32))
+    with pytest.raises(BundleError, match="allow-older"):
+        slots.install(old, folder, "tflite")
+    control.write(folder, dataclasses.replace(state, allowed=manifest))
+    assert slots.install(old, folder, "tflite") == "b"
+    # It was allowed once.
+    with pytest.raises(BundleError, match="allow-older"):
+        slots.install(old, folder, "tflite")
+
+
+def test_rolling_back_to_an_older_version_is_always_allowed(folder: Path, tmp_path: Path) -> None:
+    slots.install(varied(tmp_path / "old", version=1), folder, "tflite")
+    slots.install(varied(tmp_path / "new", version=2), folder, "tflite")
+    assert slots.rollback(folder, "tflite") == "a"
+    assert slots.load_active(folder, "tflite").version == 1
+
+
+def test_what_flies_stays_good_when_its_key_is_revoked(folder: Path, tmp_path: Path) -> None:
+    one, two = (signing.generate(tmp_path / "keys", name) for name in ("one", "two"))
+    mine = varied(tmp_path / "mine", key=two[0])
+    slots.install(mine, folder, "tflite", [one[1], two[1]])
+    state = control.read(folder).control
+    held = keyring.slots_of(folder, state)
+    signer = next(iter(signing.read_public([one[1]])))
+    control.write(folder, keyring.with_keys(state, keyring.changed(held, 2, "", signer)))
+    assert slots.start(folder, "tflite").slot == "a"
+    with pytest.raises(BundleError, match="not signed by a trusted key"):
+        slots.install(mine, folder, "tflite")
+
+
+def test_the_first_flash_fills_the_key_slots(folder: Path, tmp_path: Path) -> None:
+    private, public = signing.generate(tmp_path / "keys")
+    _, stranger = signing.generate(tmp_path / "strange")
+    slots.install(varied(tmp_path / "mine", key=private), folder, "tflite", [public])
+    assert slots.load_active(folder, "tflite").name
+    assert slots.load_active(folder, "tflite", [public]).name
+    with pytest.raises(ConfigError, match="in no key slot"):
+        slots.load_active(folder, "tflite", [stranger])
+    with pytest.raises(BundleError, match="not signed by a trusted key"):
+        slots.install(BUNDLE, folder, "tflite")
+    assert (folder / keyring.FOLDER / "1.pub").read_bytes() == public.read_bytes()
+
+
+def test_a_refused_first_flash_fills_no_key_slot(folder: Path, tmp_path: Path) -> None:
+    _, public = signing.generate(tmp_path / "keys")
+    with pytest.raises(BundleError, match="not signed by a trusted key"):
+        slots.install(BUNDLE, folder, "tflite", [public])
+    assert not folder.exists()
+
+
+# --- starting ---
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The golden tile is taken as passed, for tests of what stands around it."""
+    monkeypatch.setattr(golden, "check", lambda *_: 0.0)
+
+
+def test_a_smooth_start(folder: Path) -> None:
+    slots.install(BUNDLE, folder, "tflite")
+    started = slots.start(folder, "tflite")
+    assert (started.slot, started.notes) == ("a", ())
+    assert slots.failed_starts(folder)["a"] == 1, "counted before it is known to be good"
+    slots.good(folder, "a")
+    assert slots.failed_starts(folder)["a"] == 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_bundle_that_brings_the_software_down_is_left_after_three_starts(folder: Path) -> None:
+    """Each start passes the golden tile, and then the process dies before the first frame."""
+    for _ in range(2):
+        slots.install(BUNDLE, folder, "tflite")
+    assert [slots.start(folder, "tflite").slot for _ in range(4)] == ["b", "b", "b", "a"]
+    assert slots.active(folder) == "a"
+    assert slots.start(folder, "tflite").slot == "a"
+    slots.rollback(folder, "tflite")
+    assert slots.start(folder, "tflite").slot == "b", "a command gives it another chance"
+
+
+@pytest.mark.usefixtures("quick")
+def test_good_starts_are_no_failed_ones(folder: Path) -> None:
+    for _ in range(2):
+        slots.install(BUNDLE, folder, "tflite")
+    for _ in range(5):
+        started = slots.start(folder, "tflite")
+        assert started.slot == "b"
+        slots.good(folder, started.slot)
+
+
+@pytest.fixture
+def guarded(folder: Path) -> Path:
+    """A golden bundle and both slots."""
+    slots.install_golden(BUNDLE, folder, "tflite")
+    for _ in range(2):
+        slots.install(BUNDLE, folder, "tflite")
+    return folder
+
+
+def test_the_other_slot_and_then_the_golden_bundle_starts(guarded: Path) -> None:
+    spoil(guarded / "b")
+    started = slots.start(guarded, "tflite")
+    assert (started.slot, slots.active(guarded)) == ("a", "a")
+    assert "is damaged" in started.notes[0]
+    spoil(guarded / "a")
+    assert slots.start(guarded, "tflite").slot == slots.GOLDEN
+    assert slots.active(guarded) == slots.GOLDEN
+    assert slots.install(BUNDLE, guarded, "tflite") == "a", "and a new bundle ends it"
+    assert slots.start(guarded, "tflite").slot == "a"
+
+
+def test_a_golden_tile_that_fails_is_a_failed_start(
+    guarded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, seen = golden.check, []
+
+    def check(loaded: bundle.Bundle, *others: Any) -> float:
+        seen.append(loaded.path.name)
+        if loaded.path.name == "b":
+            raise EngineError("the golden tile differs")
+        return real(loaded, *others)
+
+    monkeypatch.setattr(golden, "check", check)
+    assert slots.start(guarded, "tflite").slot == "a"
+    assert seen == ["b", "b", "b", "a"]
+
+
+def test_with_nothing_that_starts_all_are_tried_again_next_time(guarded: Path) -> None:
+    for slot in slots.ALL:
+        spoil(guarded / slot)
+    for _ in range(2):
+        with pytest.raises(BundleError, match=r"no slot starts: slot b: .*slot golden: "):
+            slots.start(guarded, "tflite")
+    copies.write(guarded, slots.STARTS, dict.fromkeys(slots.ALL, 99))
+    with pytest.raises(BundleError, match="no slot starts: slot b"):
+        slots.start(guarded, "tflite")
+
+
+def test_an_engine_that_is_not_here_is_not_the_bundles_fault(folder: Path) -> None:
+    slots.install(BUNDLE, folder, "tflite")
+
+    def load(name: str, _: bundle.Bundle) -> engines.Engine:
+        raise UnavailableError(f"--engine {name}: is not here")
+
+    for _ in range(5):
+        with pytest.raises(UnavailableError):
+            slots.start(folder, "tflite", None, load)
+    assert slots.start(folder, "tflite").slot == "a"
+
+
+@pytest.mark.parametrize("text", ["", "c", "b\xff"])
+def test_a_damaged_marker_is_no_reason_not_to_start(guarded: Path, text: str) -> None:
+    (guarded / slots.ACTIVE).write_text(text, "latin-1")
+    assert slots.start(guarded, "tflite").slot == "a"
+    assert slots.active(guarded) == "a"
+
+
+def test_an_empty_folder_does_not_start(folder: Path) -> None:
+    with pytest.raises(BundleError, match="holds no bundle"):
+        slots.start(folder, "tflite")
+
+
+def test_nothing_overwrites_the_golden_bundle(guarded: Path, tmp_path: Path) -> None:
+    def content() -> dict[str, bytes]:
+        found = sorted(p for p in (guarded / slots.GOLDEN).rglob("*") if p.is_file())
+        return {str(p): p.read_bytes() for p in found}
+
+    before, new = content(), varied(tmp_path / "new", version=99)
+    with pytest.raises(BundleError, match="never again"):
+        slots.install_golden(new, guarded, "tflite")
+    for _ in range(2):
+        slots.install(new, guarded, "tflite")
+    slots.rollback(guarded, "tflite", to=slots.GOLDEN)
+    slots.install(new, guarded, "tflite")
+    slots.start(guarded, "tflite")
+    assert content() == before
+    modes = {p.stat().st_mode & 0o222 for p in (guarded / slots.GOLDEN).rglob("*")}
+    assert modes == {0}
+
+
+# --- power ---
+
+
+def test_power_cut_at_every_step_of_an_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated, so that no step is left out; the golden tile is taken as passed."""
+    monkeypatch.setattr(golden, "check", lambda *_: 0.0)
+    monkeypatch.setattr(engines, "load", lambda *_: object())
+    old, new = (varied(tmp_path / name, name=name) for name in ("old", "new"))
+    moment, was_cut, names = 0, True, []
+    while was_cut:
+        folder = tmp_path / f"slots-{moment}"
+        slots.install(old, folder, "tflite")
+        with power_cut(monkeypatch, moment) as power, contextlib.suppress(Cut):
+            slots.install(new, folder, "tflite")
+        was_cut = power.was_cut
+        started = slots.start(folder, "tflite", None, lambda *_: object())  # type: ignore[arg-type,return-value]
+        names.append(started.bundle.name)
+        assert not list(folder.glob(".part-*"))
+        assert slots.install(new, folder, "tflite") in slots.SLOTS
+        moment += 1
+    assert moment > 20
+    assert names == sorted(names, reverse=True), "the old one up to one step, then the new one"
+    assert set(names) == {"old", "new"}
+
+
+INSTALLER = """
+import itertools, sys
+from pathlib import Path
+from onboard import slots
+slots.start(Path(sys.argv[1]), "tflite")
+print("ready", flush=True)
+for path in itertools.cycle(sys.argv[2:]):
+    slots.install(Path(path), Path(sys.argv[1]), "tflite")
+"""
+
+
+def kill_installs(tmp_path: Path, kills: int, seed: int) -> None:
+    """Kill a process that installs, at random moments; what it leaves must start."""
+    dice, folder = random.Random(seed), tmp_path / "slots"
+    names = {"one", "two"}
+    paths = [str(varied(tmp_path / name, name=name)) for name in sorted(names)]
+    start = time.perf_counter()
+    for path in paths:
+        slots.install(Path(path), folder, "tflite")
+    span = time.perf_counter() - start
+    seen = []
+    for _ in range(kills):
+        command = [sys.executable, "-c", INSTALLER, str(folder), *paths]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            time.sleep(dice.uniform(0, span))
+            child.kill()
+        started = slots.start(folder, "tflite")
+        slots.good(folder, started.slot)
+        assert started.bundle.name in names
+        assert not [p.name for p in folder.iterdir() if p.name.startswith(".")]
+        seen.append(started.slot)
+    assert len(seen) == kills
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments_of_an_install(tmp_path: Path) -> None:
+    kill_installs(tmp_path, kills=4, seed=1)
+
+
+@pytest.mark.soak
+def test_kill_9_at_random_moments_of_an_install_soak(tmp_path: Path) -> None:
+    kill_installs(tmp_path, kills=100, seed=2)
