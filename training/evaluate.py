@@ -94,7 +94,6 @@ def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
     flat = flatten(results)
     true, p = flat["water"] == 1, flat["p_water"]
     said = flat["classes"] == WATER
-    wrong = (p >= bundle.balanced.water) != true
     sensitive = p >= bundle.sensitive.water
     figures: dict[str, Any] = {
         "chips": len(results),
@@ -106,16 +105,7 @@ def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
         "iou_at_half": scores.iou(p >= 0.5, true),
         "ndwi_iou_best_threshold": _ndwi(results, bundle.sensor),
         "called_cloud": float((flat["classes"] == CLOUD).mean()),
-        "ece": scores.calibration_error(p, true),
-        "brier": scores.brier(p, true),
-        "nll": scores.log_loss(p, true),
-        "error_auroc_entropy": scores.auroc(flat["entropy"], wrong),
-        "error_auroc_epistemic": scores.auroc(flat["epistemic"], wrong),
-        "aurc_entropy": scores.area_under_risk(flat["entropy"], wrong),
-        "aurc_epistemic": scores.area_under_risk(flat["epistemic"], wrong),
-        "errors_in_most_uncertain_fifth": scores.errors_among(flat["entropy"], wrong),
-        "mean_entropy": float(flat["entropy"].mean()),
-        "mean_epistemic": float(flat["epistemic"].mean()),
+        **scores.figures(p, flat["entropy"], flat["epistemic"], true, bundle.balanced.water),
     }
     for name, mask in (("balanced", said), ("sensitive", sensitive)):
         figures[f"precision_{name}"], figures[f"recall_{name}"] = scores.precision_recall(

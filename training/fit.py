@@ -16,10 +16,11 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from onboard import __version__, files, masks
 from onboard.errors import ConfigError, DatasetError
@@ -31,7 +32,7 @@ from training.calibrate import Calibration, Floats, calibrate
 from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
 from training.network import weight_arrays
-from training.splits import Split, split_ids
+from training.splits import Fold, fold_ids, split_ids
 from training.stream import ChipRef, PlainStream, TrainingStream, measure_normalisation
 from training.trainer import Row, Trainer, predict
 
@@ -47,23 +48,50 @@ class Epoch:
     row: Row
 
 
-def chip_refs(folders: Iterable[ChipFolder], sensor: Sensor, split: Split) -> list[ChipRef]:
-    """The chips of one split over several folders; every folder must have the sensor's bands.
+class Fitted(NamedTuple):
+    """A finished network.
+
+    Attributes:
+        model: with the averaged weights, as `training.network.build` shapes it.
+        network: its shape, with the rates that were learned.
+        held: the chips that were held out.
+    """
+
+    model: keras.Model
+    network: Network
+    held: PlainStream
+
+
+def chip_refs(
+    folders: Iterable[ChipFolder], sensor: Sensor, fold: Fold | None = None
+) -> tuple[list[ChipRef], list[ChipRef]]:
+    """The chips that train and those that are held out for calibration, over several folders.
+
+    By the splits, or, with ``fold``, by that part of a cross-validation. Every folder must have
+    the sensor's bands.
 
     Raises:
-        DatasetError: a missing band, or no chip at all falls into the split.
+        DatasetError: a missing band, or no chip at all to train on or to hold out.
     """
-    refs = []
+    folders = list(folders)
+    parts: tuple[list[ChipRef], list[ChipRef]] = ([], [])
     for folder in folders:
         folder.check_sensor(sensor)
-        refs += [ChipRef(folder, chip) for chip in split_ids(folder, split)]
-    if not refs:
-        names = ", ".join(str(folder.path) for folder in folders)
-        raise DatasetError(
-            f"{names}: no chip falls into the split {split!r}; chips of one group are never "
-            "divided, so add chips of more groups"
-        )
-    return refs
+        ids = fold_ids(folder, fold) if fold else _split(folder)
+        for refs, own in zip(parts, ids, strict=True):
+            refs += [ChipRef(folder, chip) for chip in own]
+    for name, refs in zip(("train", "calibration"), parts, strict=True):
+        if not refs:
+            names = ", ".join(str(folder.path) for folder in folders)
+            raise DatasetError(
+                f"{names}: no chip falls into the split {name!r}; chips of one group are never "
+                "divided, so add chips of more groups"
+            )
+    return parts
+
+
+def _split(folder: ChipFolder) -> tuple[list[str], list[str]]:
+    return split_ids(folder, "train"), split_ids(folder, "calibration")
 
 
 def deciders(held: Sequence[ChipRef], sensor: Sensor) -> list[bool]:
@@ -91,8 +119,11 @@ def fit(
     run: Path,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[int, int], None] = lambda done, of: None,
-) -> None:
+    fold: Fold | None = None,
+) -> Fitted:
     """Train, or go on training, the network in the run folder ``run``.
+
+    ``fold`` holds other chips out than the splits do; see `training.splits.fold_ids`.
 
     Raises:
         ConfigError: the folder holds a run with other settings or data, or a damaged one.
@@ -100,14 +131,14 @@ def fit(
         OutputError: the folder cannot be written.
     """
     network = Network(bands=len(sensor.bands), widths=config.widths, rate=config.dropout)
-    train = chip_refs(folders, sensor, "train")
-    held = chip_refs(folders, sensor, "calibration")
+    train, held = chip_refs(folders, sensor, fold)
     deciding = deciders(held, sensor)
     files.make_folder(run)
     keras.utils.set_random_seed(config.seed)
     record = _start_record(run, folders, sensor, network, config, train, held)
     normalisation = Normalisation.from_json(record["normalisation"])
     stream = TrainingStream(train, sensor, network, normalisation, config)
+    calm = PlainStream(held, sensor, network, normalisation)
     trainer = Trainer(network, config, config.epochs * len(stream), len(train))
     history = trainer.restore(run)
     for epoch in range(len(history), config.epochs):
@@ -118,20 +149,22 @@ def fit(
                 f"{run}: the loss became {loss} in epoch {epoch + 1}; train into a new folder "
                 f"with a learning_rate below {config.learning_rate}"
             )
-        iou = trainer.score(PlainStream(held, sensor, network, normalisation))
+        iou = trainer.score(calm)
         history.append({"epoch": epoch + 1, "loss": loss, **iou})
         trainer.checkpoint(run, history)
         files.write_text(run / "history.csv", _csv(history))
         curves.log(run, history[-1])
         on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
     record["network"] = trainer.network.to_json()
-    calibration = _calibrate(trainer.averaged(), record, held, sensor, deciding)
+    fitted = Fitted(trainer.averaged(), trainer.network, calm)
+    calibration = _calibrate(fitted, deciding)
     judges = [ref for ref, decides in zip(held, deciding, strict=True) if decides]
     record["kept"] = {
         name: kept.keep(run / name, refs, sensor, normalisation)
         for name, refs in ((kept.REPRESENTATIVE, train), (kept.HELD, judges))
     }
     _finish(run, trainer, record, history, calibration)
+    return fitted
 
 
 def _start_record(
@@ -194,28 +227,27 @@ def _plain(config: TrainConfig) -> dict[str, Any]:
     return {**dataclasses.asdict(config), "widths": list(config.widths)}
 
 
-def _calibrate(
-    model: keras.Model,
-    record: dict[str, Any],
-    held: Sequence[ChipRef],
-    sensor: Sensor,
-    deciding: Sequence[bool],
-) -> Calibration:
+def pass_logits(
+    fitted: Fitted, inputs: dict[str, npt.NDArray[np.float32]], passes: int = CALIBRATION_PASSES
+) -> tuple[Floats, Floats]:
+    """Logits of one chip: of water for every pass ``(T, H, W)``, and of cloud ``(H, W)``."""
+    drawn = masks.draw(fitted.network, 0, b"calibration", b"", range(passes))
+    given = {f"mask_{k}": v.reshape(-1, 1, 1, v.shape[1]) for k, v in drawn.items()}
+    tile = np.repeat(inputs["tile"], passes, axis=0)
+    logits = predict(fitted.model, {"tile": tile, **given})
+    return logits[..., 0], logits[0, ..., 1]
+
+
+def _calibrate(fitted: Fitted, deciding: Sequence[bool]) -> Calibration:
     """Temperature and thresholds from the calibration chips."""
-    network = Network.from_json(record["network"])
-    stream = PlainStream(held, sensor, network, Normalisation.from_json(record["normalisation"]))
-    drawn = masks.draw(network, 0, b"calibration", b"", range(CALIBRATION_PASSES))
-    inputs = {f"mask_{k}": v.reshape(-1, 1, 1, v.shape[1]) for k, v in drawn.items()}
-    batches = [stream[index] for index in range(len(stream))]
-
-    def logits_of(index: int) -> tuple[Floats, Floats]:
-        tile = np.repeat(batches[index][0]["tile"], CALIBRATION_PASSES, axis=0)
-        logits = predict(model, {"tile": tile, **inputs})
-        return logits[..., 0], logits[0, ..., 1]
-
+    batches = [fitted.held[index] for index in range(len(fitted.held))]
     targets = [(target[0, ..., 0], target[0, ..., 1]) for _, target in batches]
-    places = [f"{ref.folder.name}/{ref.folder.groups[ref.id]}" for ref in held]
-    return calibrate(logits_of, targets, deciding, places)
+    return calibrate(
+        lambda index: pass_logits(fitted, batches[index][0]),
+        targets,
+        deciding,
+        fitted.held.places,
+    )
 
 
 def _finish(

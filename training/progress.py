@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -13,10 +14,17 @@ from training.chips import ChipFolder
 from training.config import TrainConfig
 
 
-def show(folders: Sequence[ChipFolder], sensor: Sensor, config: TrainConfig, run: Path) -> None:
-    """Run `training.fit.fit` with progress; see there for errors."""
+def show(
+    folders: Sequence[ChipFolder], sensor: Sensor, config: TrainConfig, run: Path, folds: int = 0
+) -> dict[str, Any]:
+    """Run `training.fit.fit`, or with ``folds`` a cross-validation, with progress.
+
+    Returns:
+        The figures of the cross-validation; empty without one.
+    """
     # Read before TensorFlow is imported, which would else print pages about its build.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from training.crossval import cross_validate
     from training.fit import Epoch, fit
 
     columns = (
@@ -31,12 +39,24 @@ def show(folders: Sequence[ChipFolder], sensor: Sensor, config: TrainConfig, run
         def on_step(done: int, of: int) -> None:
             bar.update(task, completed=done, total=of)
 
-        def on_epoch(epoch: Epoch) -> None:
+        def on_epoch(epoch: Epoch, fold: int | None = None) -> None:
             row = epoch.row
+            part = "" if fold is None else f"fold {fold + 1}/{folds}  "
             bar.console.print(
-                f"epoch {epoch.number}/{epoch.of}  loss {row['loss']:.4f}  water IoU "
+                f"{part}epoch {epoch.number}/{epoch.of}  loss {row['loss']:.4f}  water IoU "
                 f"{row['water_iou']:.3f}  cloud IoU {row['cloud_iou']:.3f}",
                 highlight=False,
             )
 
-        fit(folders, sensor, config, run, on_epoch, on_step)
+        if not folds:
+            fit(folders, sensor, config, run, on_epoch, on_step)
+            return {}
+        return cross_validate(
+            folders,
+            sensor,
+            config,
+            run,
+            folds,
+            lambda fold, epoch: on_epoch(epoch, fold),
+            on_step,
+        )

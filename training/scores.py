@@ -99,6 +99,33 @@ def errors_among(uncertainty: Floats, wrong: Flags, share: float = 0.2) -> float
     return _count(wrong[top]) / errors if errors else float("nan")
 
 
+def figures(
+    p: Floats, entropy: Floats, epistemic: Floats, true: Flags, threshold: float
+) -> dict[str, float]:
+    """Calibration of the probability, and how well the uncertainty points at errors.
+
+    Args:
+        p: probability of water, 0…1.
+        entropy: predictive entropy, nats.
+        epistemic: its epistemic part, nats.
+        true: whether it is water.
+        threshold: of the probability, from which on water is said.
+    """
+    wrong = (p >= threshold) != true
+    return {
+        "ece": calibration_error(p, true),
+        "brier": brier(p, true),
+        "nll": log_loss(p, true),
+        "error_auroc_entropy": auroc(entropy, wrong),
+        "error_auroc_epistemic": auroc(epistemic, wrong),
+        "aurc_entropy": area_under_risk(entropy, wrong),
+        "aurc_epistemic": area_under_risk(epistemic, wrong),
+        "errors_in_most_uncertain_fifth": errors_among(entropy, wrong),
+        "mean_entropy": float(entropy.mean()),
+        "mean_epistemic": float(epistemic.mean()),
+    }
+
+
 def group_bootstrap(
     both: dict[str, int], either: dict[str, int], seed: int, draws: int = 2000
 ) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import tomllib
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from onboard.errors import DatasetError
 from training.chips import ChipFolder
@@ -27,9 +27,13 @@ TEST_SHARE = 0.25
 LARGE_GROUP = 0.1
 
 
+def _digest(name: str, group: str) -> bytes:
+    return hashlib.sha256(f"{name}/{group}".encode()).digest()
+
+
 def hashed_split(name: str, group: str) -> Split:
     """The split of a place by SHA-256 of data set and group: 60 / 15 / 25 % in expectation."""
-    digest = hashlib.sha256(f"{name}/{group}".encode()).digest()
+    digest = _digest(name, group)
     u = int.from_bytes(digest[:8], "big") / 2**64
     if u < TEST_SHARE:
         return "test"
@@ -93,6 +97,30 @@ def read_committed() -> dict[str, dict[str, Split]]:
     """Data set → group → split, of the committed file."""
     own = files("training").joinpath(FILE)
     return read_tables(own.read_bytes(), Path(str(own)))
+
+
+class Fold(NamedTuple):
+    """One part of a cross-validation: the ``number``-th, from 0, of ``of``."""
+
+    number: int
+    of: int
+
+
+def fold_ids(folder: ChipFolder, fold: Fold) -> tuple[list[str], list[str]]:
+    """Chip ids that train, and those held out, in one fold; test places are in neither.
+
+    The places of the other two splits are dealt out, the largest first, each to the fold that
+    has the fewest chips so far; equal ones by a hash of their names.
+    """
+    ids = [chip for split in SPLITS[:2] for chip in split_ids(folder, split)]
+    sizes = Counter(folder.groups[chip] for chip in ids)
+    load = [0] * fold.of
+    home: dict[str, int] = {}
+    for group in sorted(sizes, key=lambda name: (-sizes[name], _digest(folder.name, name))):
+        home[group] = load.index(min(load))
+        load[home[group]] += sizes[group]
+    held = [chip for chip in ids if home[folder.groups[chip]] == fold.number]
+    return [chip for chip in ids if home[folder.groups[chip]] != fold.number], held
 
 
 def read_tables(content: bytes, path: Path) -> dict[str, dict[str, Split]]:

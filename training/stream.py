@@ -111,7 +111,11 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]
-    """Chips as they are, one a batch, with the masks of the deterministic pass."""
+    """Chips as they are, one a batch, with the masks of the deterministic pass.
+
+    Attributes:
+        places: data set and group of every chip.
+    """
 
     def __init__(
         self,
@@ -122,6 +126,7 @@ class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
         self._refs, self._sensor = list(refs), sensor
+        self.places = [f"{ref.folder.name}/{ref.folder.groups[ref.id]}" for ref in refs]
         self._stride, self._normalisation = network.stride, normalisation
         ones = masks.ones(network)
         self._masks = {f"mask_{k}": v.reshape(1, 1, 1, -1) for k, v in ones.items()}
