@@ -34,7 +34,7 @@ FIRST_WAIT, ACKNOWLEDGED_WAIT, LONGEST_WAIT = 1, 4, 16
 """Contacts without news after which the EOF is sent again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sender:
     """One transfer.
 
