@@ -16,9 +16,11 @@ contact comes every T with room for one piece, and D is the largest density that
 file of which parts went down has fewer bytes to send, so what was begun is finished.
 
 A contact is filled greedily in that order: each sending goes if it fits whole into what is left.
-The first *file* of the order goes even if it does not fit, as many of its pieces as do; the rest
-follows in later contacts. So a file larger than every contact gets down too, and each contact
-that has room for one piece brings the head of the queue forward.
+The first *file* of the order goes even if it does not fit, as many of its pieces as do. What room
+is left in the end takes the beginning of the first file of which nothing went, of one that was
+begun before if there is one. The rest of a file follows in later contacts. So a file larger than
+every contact gets down too, no room stays empty, and each contact that has room for one piece
+brings the head of the queue forward.
 
 Everything here is a pure function of figures; `onboard.link.downlink` sends, `onboard.quota`
 evicts.
@@ -92,14 +94,14 @@ class Portion(NamedTuple):
         item: of which item.
         turn: number of the sending, from 0.
         first: index of the first piece.
-        count: how many pieces.
+        pieces: how many pieces.
         last: whether the sending is whole with them.
     """
 
     item: int
     turn: int
     first: int
-    count: int
+    pieces: int
     last: bool
 
 
@@ -113,6 +115,10 @@ class _Job(NamedTuple):
     @property
     def pieces(self) -> Sequence[int]:
         return self.offer.pieces[self.first :]
+
+    def portion(self, pieces: int) -> Portion:
+        last = pieces == len(self.pieces)
+        return Portion(self.offer.item, self.turn, self.first, pieces, last)
 
 
 def score(offer: Offer) -> float:
@@ -136,23 +142,34 @@ def choose(offers: Iterable[Offer], capacity: int) -> list[Portion]:
 
     Returns:
         Portions of together at most ``capacity`` bytes. Nothing that was left out whole fits into
-        the rest, and no piece of a file of which a part goes.
+        the rest, nor the next piece of a file of which a part goes.
     """
-    room, held_up = capacity, set()
-    head, portions = True, []
+    room, head = capacity, True
+    portions: list[Portion] = []
+    left_out: dict[int, _Job] = {}
     for job in _jobs(offers):
-        if job.offer.item in held_up:
+        if job.offer.item in left_out:
             continue
-        count = _fitting(job.pieces, room)
-        whole = count == len(job.pieces)
-        if not whole:
-            held_up.add(job.offer.item)
-            count = count if head and job.offer.rank.is_file else 0
+        pieces = _fitting(job.pieces, room)
+        if pieces < len(job.pieces):
+            left_out[job.offer.item] = job
+            pieces = pieces if head and job.offer.rank.is_file else 0
         head = head and not job.offer.rank.is_file
-        if count:
-            room -= sum(job.pieces[:count])
-            portions.append(Portion(job.offer.item, job.turn, job.first, count, whole))
-    return portions
+        if pieces:
+            room -= sum(job.pieces[:pieces])
+            portions.append(job.portion(pieces))
+    gone = {one.item for one in portions}
+    return portions + _tail([one for item, one in left_out.items() if item not in gone], room)
+
+
+def _tail(left_out: Sequence[_Job], room: int) -> list[Portion]:
+    """The beginning of a file that was left out, if a piece of one fits."""
+    files = [job for job in left_out if job.offer.rank.is_file]
+    for job in sorted(files, key=lambda one: not one.first):
+        pieces = _fitting(job.pieces, room)
+        if pieces:
+            return [job.portion(pieces)]
+    return []
 
 
 def _jobs(offers: Iterable[Offer]) -> Iterator[_Job]:

@@ -1,13 +1,11 @@
-"""Downlink: which products go down in one pass, and in what order.
+"""Downlink: which items go down in one pass, and in what order.
 
-Alerts first, then what is owed to the ground and one housekeeping packet, then files by value.
-Alerts and files of class 1 are wanted a number of times; what is owed to one is that number less
-the sendings done. A file of class 2 is sent once, and after that only what the ground asks for,
-until it has all (`onboard.link.sender`). The class is chosen when a file first goes down.
-
-Whole files go first, each with as many sendings as fit; a smaller one may pass one that does not
-fit. The room that is left takes the beginning of the first file that did not fit, and the next
-pass goes on from there: so no file is too large for the link, and no room stays empty.
+Alerts first, then what is owed to the ground and one housekeeping packet, then products, then
+chips, by the order of `onboard.priority`. Alerts and files of class 1 are wanted a number of
+times; what is owed to one is that number less the sendings done. A file of class 2 is sent once,
+and after that only what the ground asks for, until it has all (`onboard.link.sender`). The class
+is chosen when a file first goes down. A file may go in parts, and the next pass goes on from
+there: so no file is too large for the link, and no room stays empty.
 
 All first sendings go before all second ones, so a burst that kills one copy of a product leaves
 the other. Nothing is changed in the outbox here: write the stream, make it durable, and only
@@ -27,12 +25,14 @@ from onboard.link.counters import Counters
 from onboard.link.sender import Sender
 from onboard.link.transfers import Transfer, Transfers
 from onboard.outbox import Kind, Outbox, Waiting, clock_ms
+from onboard.priority import Offer, Portion, Rank, choose
 from onboard.product import ID_BYTES
 
 DEFAULT_SENDINGS = 2
 MAX_SENDINGS = 16
 MAX_BUDGET = 2**30
 ENDINGS = {Kind.PRODUCT: "fsp", Kind.CHIP: "fsc"}
+RANKS = {Kind.ALERT: Rank.ALERT, Kind.PRODUCT: Rank.PRODUCT, Kind.CHIP: Rank.CHIP}
 
 
 @dataclass(frozen=True)
@@ -139,19 +139,21 @@ def fill(
     """
     check_pass(budget, sendings, link_class, frame_length)
     cadu = frames.cadu_length(frame_length)
-    plan = _Plan(outbox, sendings, link_class, _Room(budget // cadu, frame_length))
+    plan = _Plan(outbox, sendings, link_class)
     now = plan.transfers.distinct(clock_ms() if now_ms is None else now_ms)
     before = outbox.counters
-    alerts = [one for one in plan.items if one.kind is Kind.ALERT]
-    files = [one for one in plan.items if one.kind is not Kind.ALERT]
-    chosen = plan.whole(alerts)
-    owed = {key: unit for key, unit in plan.transfers.owed().items() if plan.room.take_units(unit)}
-    state = [housekeeping.pack(outbox.housekeeping())]
-    state = state if plan.room.take_units(*state) else []
-    chosen += plan.whole(plan.in_order(files))
-    chosen += plan.part(plan.in_order(files), {one.item.item for one in chosen})
+    state = [*plan.transfers.owed().items(), (None, housekeeping.pack(outbox.housekeeping()))]
+    # The last packet, an idle one, needs room too.
+    capacity = budget // cadu * frames.data_length(frame_length) - packets.MIN_IDLE
+    offers = plan.offers(now) + _state_offers([unit for _, unit in state])
+    portions = choose(offers, capacity)
+    chosen = plan.loads(portions)
+    # Their offers bear the numbers -1, -2, … in this order.
+    told = [state[-1 - one.item] for one in portions if one.item < 0]
+    owed = tuple(key for key, _ in told if key is not None)
     counters = Counters(before)
-    whole = _lay_out(chosen, plan, list(owed.values()), state, counters, now)
+    between = [(Apid.HOUSEKEEPING if key is None else Apid.CFDP, unit) for key, unit in told]
+    whole = _lay_out(chosen, plan, between, counters, now)
     stream = frames.cadus(whole, counters, frame_length)
     if pad:
         stream += frames.idle_cadus(budget // cadu - len(stream) // cadu, counters, frame_length)
@@ -166,7 +168,7 @@ def fill(
         now,
         before,
         counters.values,
-        tuple(owed),
+        owed,
     )
 
 
@@ -189,28 +191,22 @@ def check_pass(
         raise ConfigError(f"--class {link_class}: choose 1, or 2 where there is a return path")
 
 
-class _Room:
-    """How many bytes of packets still fit into a number of frames."""
-
-    def __init__(self, count: int, frame_length: int) -> None:
-        self.count, self.frame_length, self.used = count, frame_length, 0
-
-    def take(self, size: int) -> bool:
-        """Reserve ``size`` bytes if they fit."""
-        fits = frames.frames_needed(self.used + size, self.frame_length) <= self.count
-        self.used += size if fits else 0
-        return fits
-
-    def take_units(self, *units: bytes) -> bool:
-        """Reserve room for the packets of these units."""
-        return self.take(sum(len(unit) + packets.OVERHEAD for unit in units))
+def _state_offers(units: Sequence[bytes]) -> list[Offer]:
+    """What goes between alerts and files, in this order; numbered from -1 down."""
+    count = len(units)
+    sizes = [len(unit) + packets.OVERHEAD for unit in units]
+    return [
+        # Their worth per byte is their place in the order.
+        Offer(-1 - place, Rank.STATE, float((count - place) * size), 0, 0, (size,))
+        for place, size in enumerate(sizes)
+    ]
 
 
 class _Plan:
     """Choosing items for one pass, each with the units that are due."""
 
-    def __init__(self, outbox: Outbox, sendings: int, link_class: int, room: _Room) -> None:
-        self.sendings, self.room = sendings, room
+    def __init__(self, outbox: Outbox, sendings: int, link_class: int) -> None:
+        self.sendings = sendings
         self.transfers = Transfers(outbox)
         self.contact = self.transfers.contact
         self._open = self.transfers.open()
@@ -219,39 +215,40 @@ class _Plan:
         # A class-2 file waits until it leaves the queue, however often its bytes went down.
         self.items = outbox.waiting(sendings)
 
-    def in_order(self, files: Sequence[Waiting]) -> list[Waiting]:
-        """Files in order of sending: those begun first, for little of them is missing."""
-        begun = self._open.keys() | self._parts.keys()
-        return sorted(files, key=lambda one: one.item not in begun)
+    def offers(self, now_ms: int) -> list[Offer]:
+        """What may go down, for `choose`."""
+        return [self._offer(one, now_ms) for one in self.items if self._rounds(one)]
 
-    def whole(self, items: Sequence[Waiting]) -> list[Load]:
-        """All that is due of each item that fits, as many sendings as fit."""
-        found = []
-        for item in items:
-            units = self.units(item)
-            rounds: list[tuple[int, ...]] = []
-            for due in self._rounds(item):
-                if not due or not self.room.take(_packet_bytes(units, due)):
-                    break
-                rounds.append(due)
-            if rounds:
-                found.append(self._load(item, rounds))
-        return found
+    def _offer(self, item: Waiting, now_ms: int) -> Offer:
+        units, double = self.units(item), self._sender(item) is not None
+        due = self._rounds(item)[0] if double else range(len(units))
+        seen = item.created_ms if item.acquired_ms is None else item.acquired_ms
+        return Offer(
+            item.item,
+            RANKS[item.kind],
+            item.value,
+            age_ms=now_ms - seen,
+            waited_ms=now_ms - item.created_ms,
+            pieces=[_packet_bytes(units, [unit]) for unit in due],
+            begun=0 if double else self._parts.get(item.item, 0),
+            sent=0 if double else item.sendings,
+            wanted=1 if double else self.sendings,
+        )
 
-    def part(self, files: Sequence[Waiting], chosen: set[int]) -> list[Load]:
-        """The beginning of what is due of the first file that is not chosen, if any of it fits."""
-        for item in files:
-            if item.item in chosen:
-                continue
-            units = self.units(item)
-            fitting: list[int] = []
-            for unit in next(iter(self._rounds(item)), ()):
-                if not self.room.take(_packet_bytes(units, [unit])):
-                    break
-                fitting.append(unit)
-            if fitting:
-                return [self._load(item, [tuple(fitting)])]
-        return []
+    def loads(self, portions: Sequence[Portion]) -> list[Load]:
+        """What the items put into the pass, in order of priority."""
+        own: dict[int, list[Portion]] = {}
+        for portion in portions:
+            own.setdefault(portion.item, []).append(portion)
+        by_item = {one.item: one for one in self.items}
+        return [
+            self._load(
+                by_item[item],
+                [due[: one.pieces] for due, one in zip(self._rounds(by_item[item]), found)],
+            )
+            for item, found in own.items()
+            if item in by_item
+        ]
 
     def units(self, item: Waiting) -> Sequence[bytes]:
         """The units of one sending of an item."""
@@ -325,12 +322,11 @@ def _packet_bytes(units: Sequence[bytes], indices: Sequence[int]) -> int:
 def _lay_out(
     chosen: Sequence[Load],
     plan: _Plan,
-    owed: Sequence[bytes],
-    state: Sequence[bytes],
+    between: Sequence[tuple[Apid, bytes]],
     counters: Counters,
     now_ms: int,
 ) -> list[bytes]:
-    """Packets in order of sending: per round alerts, then files; the state after round one."""
+    """Packets in order of sending: per round alerts, then files; ``between`` in round one."""
     whole: list[bytes] = []
 
     def add(apid: Apid, units: Sequence[bytes]) -> None:
@@ -348,7 +344,7 @@ def _lay_out(
     for turn in range(max((len(one.rounds) for one in chosen), default=1)):
         add_round(turn, [Kind.ALERT])
         if turn == 0:
-            add(Apid.CFDP, owed)
-            add(Apid.HOUSEKEEPING, state)
+            for apid, unit in between:
+                add(apid, [unit])
         add_round(turn, list(ENDINGS))
     return whole

@@ -33,7 +33,7 @@ def compose(folder, products, sendings=2, pad=False, counters=None):
         for index, product in enumerate(products):
             data = pack(product)
             told = alerts.pack(alerts.alert_for(product, data[-16:]))
-            value = -float(index)
+            value = 100.0**-index
             outbox.record(
                 product.scene_id, product.model_id, [Item(data, value)], [Item(told, value)], NOW
             )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import json
+from collections import Counter
 
 import pytest
 from click.testing import CliRunner
@@ -12,19 +14,21 @@ from onboard.errors import ConfigError, OutputError
 from onboard.link import alerts, cfdp, frames, packets
 from onboard.link.apid import VC_IDLE, Apid
 from onboard.link.downlink import fill
-from onboard.outbox import Item, Outbox
+from onboard.link.transfers import Transfers
+from onboard.outbox import Item, Kind, Outbox
 from onboard.product import pack
 from tests.products import make_product, noisy_product
 
 CADU = frames.cadu_length()
 MODEL = b"m" * 32
 NOW = 1_700_000_000_000
+DAY_MS = 86_400_000
 
 
-def queue(outbox, seeds, values=None, alert=True):
+def queue(outbox, seeds, values=None, alert=True, side=96):
     """Record one noisy product per seed, worth its seed unless said otherwise."""
     for seed, value in zip(seeds, values or seeds):
-        product = noisy_product(seed)
+        product = noisy_product(seed, side)
         data = pack(product)
         told = [Item(alerts.pack(alerts.alert_for(product, data[-16:])), value)] if alert else []
         outbox.record(bytes([seed]) * 32, MODEL, [Item(data, value)], told)
@@ -139,6 +143,116 @@ def test_sendings_that_do_not_fit_follow_in_the_next_pass_under_the_same_transac
         found.append([p.data for p in contents(downlink.stream) if p.apid == Apid.CFDP])
     assert found[0] == found[1]
     assert fill(outbox, budget, 2, NOW).sent == ()
+
+
+def test_the_order_is_worth_per_byte(outbox):
+    small = pack(make_product(7))
+    large = pack(noisy_product(1, 200))
+    outbox.record(b"a" * 32, MODEL, [Item(large, 9.0), Item(small, 1.0)], now_ms=NOW)
+    downlink = fill(outbox, 10**6, 1, NOW)
+    assert [sent.item.data for sent in downlink.sent] == [small, large]
+
+
+def test_what_waited_long_goes_before_better_news(outbox):
+    old, new = pack(noisy_product(1)), pack(noisy_product(2))
+    outbox.record(b"a" * 32, MODEL, [Item(old, 1.0)], now_ms=NOW - 30 * DAY_MS)
+    outbox.record(b"b" * 32, MODEL, [Item(new, 2.0)], now_ms=NOW)
+    budget = len(old) * 5 // 4 + 2 * CADU
+    assert fill(outbox, budget, 1, NOW).sent[0].item.data == old
+    earlier = fill(outbox, budget, 1, NOW - 30 * DAY_MS)
+    assert earlier.sent[0].item.data == new
+
+
+def test_fresh_news_goes_before_stale_news_of_the_same_worth(outbox):
+    stale, fresh = pack(noisy_product(1)), pack(noisy_product(2))
+    items = [Item(stale, 2.0, acquired_ms=NOW - 3 * DAY_MS), Item(fresh, 2.0, acquired_ms=NOW)]
+    outbox.record(b"a" * 32, MODEL, items, now_ms=NOW)
+    assert [sent.item.data for sent in fill(outbox, 10**6, 1, NOW).sent] == [fresh, stale]
+
+
+def test_chips_come_last_whatever_they_are_worth(outbox):
+    product, chip = pack(noisy_product(1)), b"chip" * 50
+    outbox.record(b"a" * 32, MODEL, [Item(product, 0.0)], chips=[Item(chip, 1e9)])
+    downlink = fill(outbox, 10**6, 2, NOW)
+    assert [sent.item.kind for sent in downlink.sent] == [Kind.PRODUCT, Kind.CHIP]
+    names = [p.data[16:].split(b"\x10")[1] for p in contents(downlink.stream) if b".fsc" in p.data]
+    assert len(names) == 2
+    assert downlink.sent[1].name == chip[-16:].hex()[:12]
+
+
+def passes(outbox, budget, most=60):
+    """Contacts of one size until nothing waits."""
+    streams = []
+    while outbox.waiting(1):
+        downlink = fill(outbox, budget, 1, NOW)
+        assert len(downlink.stream) <= budget
+        downlink.commit(outbox)
+        streams.append(downlink.stream)
+        assert len(streams) <= most
+    return streams
+
+
+@pytest.mark.parametrize("frames_of_budget", [2, 3, 7])
+def test_a_product_larger_than_every_contact_goes_in_parts(outbox, frames_of_budget):
+    queue(outbox, [1], side=200)
+    item = outbox.waiting()[1]
+    streams = passes(outbox, frames_of_budget * CADU)
+    assert len(streams) > 1
+    units = [p.data for s in streams for p in contents(s) if p.apid == Apid.CFDP]
+    assert units == cfdp.pdus(item.data, f"{item.data[-16:].hex()[:12]}.fsp", item.sequence)
+    assert Transfers(outbox).parts() == {}
+
+
+def test_a_part_that_was_not_recorded_is_sent_again(outbox):
+    queue(outbox, [1], alert=False, side=200)
+    first = fill(outbox, 3 * CADU, 1, NOW)
+    assert (first.waiting, first.owed) == (1, 0)
+    assert [one.sendings for one in first.sent] == [0]
+    assert fill(outbox, 3 * CADU, 1, NOW).stream == first.stream
+    first.commit(outbox)
+    second = fill(outbox, 3 * CADU, 1, NOW)
+    assert contents(second.stream)[1].data != contents(first.stream)[1].data
+    with pytest.raises(OutputError, match="run it again"):
+        first.commit(outbox)
+    assert list(Transfers(outbox).parts().values()) == [first.sent[0].part]
+
+
+def test_the_part_of_an_item_that_was_evicted_is_forgotten(outbox):
+    queue(outbox, [1, 2], alert=False, side=200)
+    first = fill(outbox, 3 * CADU, 1, NOW)
+    first.commit(outbox)
+    outbox.evict([first.sent[0].item.item], "test")
+    fill(outbox, 3 * CADU, 1, NOW).commit(outbox)
+    assert first.sent[0].item.item not in Transfers(outbox).parts()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8)
+@given(
+    seeds=st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True),
+    budgets=st.lists(st.integers(2, 30), min_size=1, max_size=4),
+    sendings=st.integers(1, 3),
+)
+def test_whatever_the_contacts_hold_all_of_it_goes_as_often_as_wanted(
+    tmp_path_factory, seeds, budgets, sendings
+):
+    with Outbox(tmp_path_factory.mktemp("outbox") / "o.db") as outbox:
+        queue(outbox, seeds)
+        wanted = Counter()
+        for item in outbox.waiting():
+            kind = item.kind is Kind.ALERT
+            name = f"{item.data[-16:].hex()[:12]}.fsp"
+            units = [item.data] if kind else cfdp.pdus(item.data, name, item.sequence)
+            wanted.update(units * sendings)
+        for budget in itertools.chain(budgets, itertools.repeat(12, 40)):
+            downlink = fill(outbox, budget * CADU, sendings, NOW)
+            assert len(downlink.stream) <= budget * CADU
+            wanted.subtract(
+                p.data for p in contents(downlink.stream) if p.apid != Apid.HOUSEKEEPING
+            )
+            downlink.commit(outbox)
+            if not outbox.waiting(sendings):
+                break
+        assert set(wanted.values()) == {0}
 
 
 def test_an_empty_outbox_still_reports(outbox):
