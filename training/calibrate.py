@@ -9,7 +9,7 @@ since that is the probability that users get.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
 from training.chips import UNKNOWN
+from training.sample import Sample
 from training.scores import iou
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -27,6 +28,8 @@ Bytes = npt.NDArray[np.uint8]
 SENSITIVE_RECALL = 0.95
 GRID = np.round(np.arange(0.02, 0.99, 0.01), 2)
 RESAMPLES = 1000
+MOST_PIXELS = 2**20
+"""With ten passes 42 MB; thresholds are then good to three digits and more."""
 
 
 @dataclass(frozen=True)
@@ -136,11 +139,14 @@ def sensitive_threshold(p: Floats, water: Bytes) -> float:
 
 def calibrate(
     logits_of: Callable[[int], tuple[Floats, Floats]],
-    targets: Sequence[tuple[Bytes, Bytes]],
+    targets: Iterable[tuple[Bytes, Bytes]],
     deciding: Sequence[bool],
     places: Sequence[str],
 ) -> Calibration:
-    """Choose temperature and thresholds.
+    """Choose temperature and thresholds, on `MOST_PIXELS` at most.
+
+    Chips are taken one by one; of more pixels a uniform sample decides, so that memory does not
+    grow with their number.
 
     Args:
         logits_of: chip index → water logits ``(T, H, W)`` and cloud logits ``(H, W)``.
@@ -150,29 +156,27 @@ def calibrate(
             of cloud are too few to decide alone.
         places: the group of every chip.
     """
-    water_logits, water, cloud_p, cloud = [], [], [], []
-    where: list[npt.NDArray[np.int64]] = []
+    on_water, on_cloud = Sample(MOST_PIXELS, seed=0), Sample(MOST_PIXELS, seed=1)
     numbers = {place: number for number, place in enumerate(_deciding_places(places, deciding))}
     for index, (own_water, own_cloud) in enumerate(targets):
         passes, cloud_logit = logits_of(index)
         known = own_cloud != UNKNOWN
-        cloud_p.append(expit(cloud_logit[known]))
-        cloud.append(own_cloud[known])
+        on_cloud.add(expit(cloud_logit[known]), own_cloud[known])
         if deciding[index]:
             known = own_water != UNKNOWN
-            water_logits.append(passes[:, known])
-            water.append(own_water[known])
-            where.append(np.full(water[-1].size, numbers[places[index]], np.int64))
-    logits, labels = np.concatenate(water_logits, axis=1), np.concatenate(water)
+            where = np.full(int(known.sum()), numbers[places[index]], np.int64)
+            on_water.add(passes[:, known], own_water[known], where)
+    logits, labels, where = on_water.columns()
+    cloud_p, cloud = on_cloud.columns()
     temperature = fit_temperature(logits, labels)
     p = expit(logits / temperature).mean(axis=0)
-    balanced = balanced_threshold(p, labels, np.concatenate(where))
+    balanced = balanced_threshold(p, labels, where)
     return Calibration(
         temperature,
         balanced,
         # A good model finds enough at the balanced point already; an alert never needs more.
         min(balanced, sensitive_threshold(p, labels)),
-        best_threshold(np.concatenate(cloud_p), np.concatenate(cloud)),
+        best_threshold(cloud_p, cloud),
         int(labels.size),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
 import json
 import platform
@@ -83,6 +84,11 @@ def chip_refs(
     for name, refs in zip(("train", "calibration"), parts, strict=True):
         if not refs:
             names = ", ".join(str(folder.path) for folder in folders)
+            if len({(f.name, group) for f in folders for group in f.groups.values()}) == 1:
+                raise DatasetError(
+                    f"{names}: all chips are of one place; places are never divided between "
+                    "training and calibration, so add chips of others or name them in index.csv"
+                )
             raise DatasetError(
                 f"{names}: no chip falls into the split {name!r}; chips of one group are never "
                 "divided, so add chips of more groups"
@@ -240,11 +246,12 @@ def pass_logits(
 
 def _calibrate(fitted: Fitted, deciding: Sequence[bool]) -> Calibration:
     """Temperature and thresholds from the calibration chips."""
-    batches = [fitted.held[index] for index in range(len(fitted.held))]
-    targets = [(target[0, ..., 0], target[0, ..., 1]) for _, target in batches]
+    # One chip at a time, read once: its label is asked for right before its logits.
+    batch = functools.lru_cache(maxsize=1)(fitted.held.__getitem__)
+    labels = (batch(index)[1][0] for index in range(len(fitted.held)))
     return calibrate(
-        lambda index: pass_logits(fitted, batches[index][0]),
-        targets,
+        lambda index: pass_logits(fitted, batch(index)[0]),
+        ((label[..., 0], label[..., 1]) for label in labels),
         deciding,
         fitted.held.places,
     )

@@ -18,6 +18,9 @@ from training import augment, clouds
 from training.chips import Chip, ChipFolder
 from training.config import TrainConfig
 
+SAME_GSD = 1.05
+"""Ground sample distances up to this ratio count as one."""
+
 Batch = tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.uint8]]
 
 
@@ -29,8 +32,14 @@ class ChipRef:
     id: str
 
     def read(self, sensor: Sensor) -> Chip:
-        """Read it from disk."""
-        return self.folder.read(self.id, sensor)
+        """Read it from disk, as the sensor would see it.
+
+        A finer chip is degraded to the sensor's ground sample distance; a coarser one stays as it
+        is, for there is no detail to add.
+        """
+        chip = self.folder.read(self.id, sensor)
+        coarser = sensor.gsd_m / self.folder.gsd_m
+        return augment.rescale(chip, coarser) if coarser > SAME_GSD else chip
 
 
 def random_masks(

@@ -97,6 +97,9 @@ class Trainer:
         # A batch is made while the one before it is learned from.
         for inputs, target in ahead(partial(stream.__getitem__, i) for i in range(len(stream))):
             losses.append(float(self.model.train_on_batch(inputs, target)))
+            if not np.isfinite(losses[-1]):
+                # Nothing that follows would mend it.
+                break
             self._steps += 1
             # Early on the average would be mostly the random start: let it forget faster.
             keep = min(self._momentum, (1 + self._steps) / (10 + self._steps))

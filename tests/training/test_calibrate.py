@@ -182,3 +182,27 @@ def test_a_single_place_decides_alone() -> None:
 def test_the_balanced_threshold_without_water_is_a_half() -> None:
     p = np.linspace(0, 1, 50)
     assert balanced_threshold(p, np.zeros(50, np.uint8), np.zeros(50, np.int64)) == 0.5
+
+
+def test_a_sample_of_many_pixels_decides_as_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chips come one by one from a generator; the limit changes the thresholds hardly at all."""
+    rng = np.random.default_rng(4)
+    true = [rng.normal(0, 2, (64, 64)) for _ in range(60)]
+    water = [(rng.uniform(0, 1, t.shape) < expit(t)).astype(np.uint8) for t in true]
+
+    def decided() -> Any:
+        return calibrate(
+            lambda index: (np.repeat(1.6 * true[index][None], 4, axis=0), true[index]),
+            ((label, label) for label in water),
+            [True] * 60,
+            [f"place {index % 20}" for index in range(60)],
+        )
+
+    whole = decided()
+    assert whole.pixels == 60 * 64 * 64
+    monkeypatch.setattr("training.calibrate.MOST_PIXELS", 20_000)
+    sampled = decided()
+    assert sampled.pixels == 20_000
+    assert sampled.temperature == pytest.approx(whole.temperature, rel=0.05)
+    assert sampled.sensitive == pytest.approx(whole.sensitive, abs=0.03)
+    assert sampled.cloud == pytest.approx(whole.cloud, abs=0.05)

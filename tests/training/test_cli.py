@@ -160,6 +160,18 @@ def not_finite(chips: Path) -> None:
     write_chip(chips, "00005", np.full((4, 8, 8), np.nan, np.float32), np.zeros((8, 8), np.uint8))
 
 
+def other_shape(chips: Path) -> None:
+    write_chip(chips, "00005", np.ones((4, 8, 8), np.uint16), np.zeros((8, 6), np.uint8))
+
+
+def no_chips(chips: Path) -> None:
+    shutil.rmtree(chips / "images")
+
+
+def bad_splits(chips: Path) -> None:
+    (chips / "splits.toml").write_text("[synth]\ntrain = ['200']\n", "utf-8")
+
+
 def bad_index(chips: Path) -> None:
     (chips / "index.csv").write_bytes(b"id,group\n\xff,1\n")
 
@@ -175,6 +187,9 @@ def bad_index(chips: Path) -> None:
         (truncated_image, "00005.tif: cannot be read as a TIFF"),
         (strange_label, "00005.tif: holds the value 9"),
         (not_finite, "00005.tif: holds NaN or infinity"),
+        (other_shape, "is 6×8 pixels, its image 8×8; cut them alike"),
+        (no_chips, "holds no chips"),
+        (bad_splits, "splits.toml of 'synth'; add it there"),
         (bad_index, "index.csv: cannot be read as UTF-8"),
     ],
 )

@@ -304,6 +304,15 @@ def test_too_few_places(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("untrained")
+def test_one_place_only(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "chips", count=5)
+    rows = "".join(f"{chip},here\n" for chip in range(5))
+    (folder / "index.csv").write_text("id,group\n" + rows, "utf-8")
+    refused(DatasetError, folder, tmp_path / "run", str(folder), "all chips are of one place")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("untrained")
 def test_a_file_where_the_run_should_go(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("mine", "utf-8")
     refused(OutputError, CHIPS, tmp_path / "run", "cannot write there")
@@ -332,3 +341,41 @@ def test_a_run_can_be_looked_at(whole: tuple[Path, list[Epoch], list[Any]]) -> N
     history = (finished / "history.csv").read_text("utf-8").splitlines()[1:]
     steps = sorted({event.step for event in events.Tensors("water_iou")})
     assert steps == list(range(1, len(history) + 1))
+
+
+def test_a_finer_chip_is_seen_as_the_sensor_sees_it(tmp_path: Path) -> None:
+    folder = small_folder(tmp_path / "fine", count=1, side=48)
+    image = np.tile(np.repeat([1000, 3000], 24), (4, 48, 1)).astype(np.uint16)
+    label = np.tile(np.repeat([0, 1], 24), (48, 1)).astype(np.uint8)
+    write_chip(folder, "0", image, label)
+    toml = (folder / "dataset.toml").read_text("utf-8")
+    for gsd, side in ((10, 16), (30, 48), (29, 48), (90, 48)):
+        text = toml.replace("gsd_m = 30", f"gsd_m = {gsd}")
+        (folder / "dataset.toml").write_text(text, "utf-8")
+        chip = ChipRef(ChipFolder.open(folder), "0").read(VNIR4)
+        assert chip.water.shape == (side, side), gsd
+        assert chip.water[0].tolist() == [0] * (side // 2) + [1] * (side // 2)
+        assert chip.reflectance[0, 0, 0] == pytest.approx(0.1, abs=1e-3)
+        assert chip.reflectance[0, -1, 0] == pytest.approx(0.3, abs=1e-3)
+
+
+def test_folders_of_differing_bands_and_gsd_train_together(tmp_path: Path) -> None:
+    """One with an infrared band more, in another order, and at 10 m."""
+    folder = small_folder(tmp_path / "other", count=12, side=96)
+    text = (folder / "dataset.toml").read_text("utf-8")
+    text = text.replace(
+        '["blue", "green", "red", "nir"]', '["nir", "swir1", "red", "green", "blue"]'
+    )
+    (folder / "dataset.toml").write_text(
+        text.replace("gsd_m = 30", "gsd_m = 10").replace('"small"', '"other"'), "utf-8"
+    )
+    rng = np.random.default_rng(0)
+    for chip in range(12):
+        image = rng.integers(100, 4000, (5, 96, 96), dtype=np.uint16)
+        write_chip(folder, str(chip), image, rng.integers(0, 2, (96, 96), dtype=np.uint8))
+    run = tmp_path / "run"
+    config = TrainConfig(epochs=1, batch_size=6, crop=32, widths=(2, 3, 3))
+    fit.fit([ChipFolder.open(CHIPS), ChipFolder.open(folder)], VNIR4, config, run)
+    record = json.loads((run / "run.json").read_text("utf-8"))
+    assert [each["name"] for each in record["data"]] == ["synth", "other"]
+    assert (run / "weights.npz").is_file()
