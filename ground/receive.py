@@ -10,27 +10,28 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import zlib
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ground.memory import Memory
 from ground.reassembly import File, Reassembly, Unfinished
+from ground.sequencer import Placed, Sequencer
 from onboard.errors import ProductError, StreamError
 from onboard.link import alerts, frames, housekeeping, packets
 from onboard.link.alerts import Alert
 from onboard.link.apid import SPACECRAFT_ID, Apid
-from onboard.link.counters import FRAMES, PACKETS
+from onboard.link.counters import PACKETS
 from onboard.link.frames import Frame
 from onboard.link.housekeeping import Housekeeping
 from onboard.link.packets import Packet
 from onboard.product import Product, unpack
 
 CHUNK = 1 << 16
-REMEMBERED = 4096
-"""Frames of a channel that are remembered, to tell a repeated stream from a gap."""
+_APIDS = frozenset(int(apid) for apid in Apid)
+MISSING = 256
+"""Missing packets of an APID that are remembered, to know them when they come late."""
 MARKER_ERRORS = 6
 """Wrong bits allowed in a marker that stands where the next one is due."""
 
@@ -47,11 +48,15 @@ class Report:
         frames_bad: frames whose error control field is wrong.
         frames_lost: gaps in the virtual channels' counts; a loss of 256 or more in a row counts
             modulo 256.
+        frames_repeated: frames that came twice.
+        frames_late: frames that came when they were not waited for any more.
         frames_foreign: verified frames of another spacecraft or of another kind.
         packets: verified packets by APID name.
         packets_lost: gaps in the sequence counts by APID name, modulo 16384.
         restarts: sequence counts that went back: a stream was repeated or an outbox made anew.
         packets_bad: packets that fail their CRC, or are of a kind that is not sent.
+        packets_unknown: verified packets of an APID or with contents that are not known here,
+            by what they are.
         packets_cut: packets of which a frame was lost.
         units_bad: CFDP units that do not decode.
         files: files that arrived whole with the right checksum.
@@ -67,11 +72,14 @@ class Report:
     frames_idle: int = 0
     frames_bad: int = 0
     frames_lost: int = 0
+    frames_repeated: int = 0
+    frames_late: int = 0
     frames_foreign: int = 0
     packets: Counter[str] = field(default_factory=Counter)
     packets_lost: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     packets_bad: int = 0
+    packets_unknown: Counter[str] = field(default_factory=Counter)
     packets_cut: int = 0
     units_bad: int = 0
     files: int = 0
@@ -84,7 +92,7 @@ class Report:
         """As plain values."""
         # Not asdict of the whole: it cannot copy a Counter.
         figures = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        for name in ("packets", "packets_lost"):
+        for name in ("packets", "packets_lost", "packets_unknown"):
             figures[name] = dict(figures[name])
         for name in ("files_incomplete", "files_refused"):
             figures[name] = [dataclasses.asdict(one) for one in figures[name]]
@@ -147,7 +155,8 @@ def receive(
         for packet in channel.add(frame):
             station.take(packet)
     for channel in channels.values():
-        channel.finish()
+        for packet in channel.finish():
+            station.take(packet)
     if not report.frames:
         raise StreamError(_nothing(name, report, frame_length))
     return station.reception()
@@ -236,13 +245,33 @@ class PacketExtractor:
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self._expected: int | None = None
+        self._order = Sequencer()
         self._partial = b""
-        self._heard: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
 
     def add(self, frame: Frame) -> Iterator[bytes]:
-        """Whole packets that this frame ends."""
-        self._count(frame)
+        """Whole packets of the frames whose turn has come."""
+        for placed in self._order.add(frame):
+            yield from self._take(placed)
+
+    def finish(self) -> Iterator[bytes]:
+        """Packets of frames that waited for others; counts the one that the end cut."""
+        for placed in self._order.finish():
+            yield from self._take(placed)
+        self._drop()
+        self.report.frames_lost += self._order.lost
+        self.report.frames_repeated += self._order.repeated
+        self.report.frames_late += self._order.late
+
+    def _take(self, placed: Placed) -> Iterator[bytes]:
+        before, self._partial = self._partial, b"" if placed.late else self._partial
+        if not placed.follows and not placed.late:
+            self._drop()
+        yield from self._open(placed.frame)
+        if placed.late:
+            self._drop()
+            self._partial = before
+
+    def _open(self, frame: Frame) -> Iterator[bytes]:
         if frame.first_header == frames.ONLY_IDLE:
             self.report.frames_idle += 1
             self._drop()
@@ -256,20 +285,6 @@ class PacketExtractor:
             self._drop()
             self._partial = frame.data[frame.first_header :]
             yield from self._cut()
-
-    def finish(self) -> None:
-        """Count the packet that the stream's end cut."""
-        self._drop()
-
-    def _count(self, frame: Frame) -> None:
-        """Count a gap as loss, unless the stream went back to a frame that was heard before."""
-        mark = (frame.channel_count, zlib.crc32(frame.data))
-        if self._expected is not None and frame.channel_count != self._expected:
-            self._drop()
-            if mark not in self._heard:
-                self.report.frames_lost += (frame.channel_count - self._expected) % FRAMES
-        self._heard.append(mark)
-        self._expected = (frame.channel_count + 1) % FRAMES
 
     def _go_on(self, data: bytes) -> Iterator[bytes]:
         if self._partial:
@@ -302,6 +317,7 @@ class _Station:
     def __init__(self, report: Report) -> None:
         self.report = report
         self._expected: dict[int, int] = {}
+        self._missing: dict[int, OrderedDict[int, None]] = {}
         self.files = Reassembly()
         self._products: dict[bytes, tuple[bytes, Product]] = {}
         self._alerts: dict[bytes, Alert] = {}
@@ -315,12 +331,19 @@ class _Station:
             return
         try:
             packet = packets.unpack(data)
-            apid = Apid(packet.apid)
-            self._count(packet, apid)
-            self._heard_ms = max(packet.sent_ms, self._heard_ms or packet.sent_ms)
-            self._keep(packet, apid)
-        except (StreamError, ValueError):
+        except StreamError:
             self.report.packets_bad += 1
+            return
+        if packet.apid not in _APIDS:
+            self.report.packets_unknown[f"apid {packet.apid:#05x}"] += 1
+            return
+        apid = Apid(packet.apid)
+        self._count(packet, apid)
+        self._heard_ms = max(packet.sent_ms, self._heard_ms or packet.sent_ms)
+        try:
+            self._keep(packet, apid)
+        except StreamError:
+            self.report.packets_unknown[f"{apid.text} version {packet.data[0]}"] += 1
 
     def reception(self) -> Reception:
         """Everything so far."""
@@ -337,13 +360,24 @@ class _Station:
         )
 
     def _count(self, packet: Packet, apid: Apid) -> None:
+        """Count what is missing; a packet that was counted so and comes late is none."""
+        self.report.packets[apid.text] += 1
+        missing = self._missing.setdefault(packet.apid, OrderedDict())
         expected = self._expected.get(packet.apid, packet.count)
         gap = (packet.count - expected) % PACKETS
+        if packet.count in missing:
+            del missing[packet.count]
+            self.report.packets_lost[apid.text] -= 1
+            return
         if gap < PACKETS // 2:
             self.report.packets_lost[apid.text] += gap
+            for one in range(packet.count - min(gap, MISSING), packet.count):
+                missing[one % PACKETS] = None
         else:
             self.report.restarts += 1
-        self.report.packets[apid.text] += 1
+            missing.clear()
+        while len(missing) > MISSING:
+            missing.popitem(last=False)
         self._expected[packet.apid] = (packet.count + 1) % PACKETS
 
     def _keep(self, packet: Packet, apid: Apid) -> None:

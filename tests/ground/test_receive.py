@@ -13,7 +13,7 @@ from ground.channel import impair
 from ground.cli.receive import command
 from ground.receive import receive
 from onboard.errors import OutputError, ProductError, StreamError
-from onboard.link import alerts, cfdp, frames, packets
+from onboard.link import alerts, cfdp, frames, housekeeping, packets
 from onboard.link.apid import VC_DATA, Apid
 from onboard.link.counters import Counters
 from onboard.link.downlink import fill
@@ -215,10 +215,14 @@ def test_idle_frames_alone_are_a_stream_without_products():
     assert reception.report.frames_idle == 5
 
 
-def test_the_same_pass_twice_gives_each_product_once(stream, sent):
+def test_the_same_pass_twice_gives_each_product_once(tmp_path, products, stream, sent):
     reception = receive(stream + stream)
     assert received(reception) == sent
-    assert reception.report.restarts == 3
+    assert reception.report.frames_repeated == len(cut(stream))
+    long = compose(tmp_path, products, sendings=8)
+    reception = receive(long + long)
+    assert received(reception) == sent
+    assert (reception.report.restarts, reception.report.frames_lost) == (3, 0)
 
 
 def test_the_same_product_under_another_transaction_is_a_duplicate(sent):
@@ -252,10 +256,15 @@ def test_frames_of_another_spacecraft_are_not_taken(stream):
 
 
 def test_unknown_apids_and_bad_alerts_are_counted():
-    assert receive(framed([b"?"], apid=0x123)).report.packets_bad == 1
+    report = receive(framed([b"?", b"!"], apid=0x123)).report
+    assert report.packets_unknown == {"apid 0x123": 2}
     reception = receive(framed([b"no alert"], apid=Apid.ALERT))
     assert reception.alerts == []
-    assert reception.report.packets_bad == 1
+    assert reception.report.packets_unknown == {"alert version 110": 1}
+    newer = bytes([9]) + bytes(housekeeping.SIZE - 1)
+    reception = receive(framed([newer], apid=Apid.HOUSEKEEPING))
+    assert reception.housekeeping == []
+    assert reception.report.packets_unknown == {"housekeeping version 9": 1}
 
 
 def test_a_wrong_first_header_pointer_costs_only_what_it_touches(stream, sent):
