@@ -296,10 +296,12 @@ class Survey(NamedTuple):
 
     Attributes:
         score: float64 decades; NaN where less than `MIN_VALID` of a crop has data.
+        epistemic: float64, mean of the crop in nats; NaN where it was not given.
         kind: uint8, index into `KINDS` of the kind that spoke.
     """
 
     score: Array
+    epistemic: Array
     kind: Array
 
     def share(self, limit: float) -> float | None:
@@ -320,6 +322,7 @@ def survey(oddity: Oddity, frame: Source, epistemic: Array | None = None) -> Sur
     """
     rows, cols = (crop_origins(size) for size in (frame.height, frame.width))
     scores = np.full((len(rows), len(cols)), np.nan)
+    means = scores.copy()
     kinds = np.zeros((len(rows), len(cols)), np.uint8)
     width = max(SIDE, frame.width)
     for index, row in enumerate(rows):
@@ -329,13 +332,14 @@ def survey(oddity: Oddity, frame: Source, epistemic: Array | None = None) -> Sur
         known = None
         if epistemic is not None:
             part = epistemic[row : row + SIDE]
-            known = np.array([_mean(part[:, col : col + SIDE]) for col in cols])
+            means[index] = [_mean(part[:, col : col + SIDE]) for col in cols]
+            known = means[index]
         found = oddity.decades(measure(crops, valid), known)
         stacked = np.stack(list(found.values()))
         enough = valid.mean(axis=(1, 2)) >= MIN_VALID
         scores[index] = np.where(enough, oddity.joint.decades(stacked.max(axis=0)), np.nan)
         kinds[index] = stacked.argmax(axis=0)
-    return Survey(scores, kinds)
+    return Survey(scores, means, kinds)
 
 
 def crop_origins(size: int) -> list[int]:

@@ -19,9 +19,10 @@ import numpy.typing as npt
 from onboard import bundle, engines, files, golden, signing
 from onboard.errors import ConfigError, UnavailableError
 from onboard.network import Network
+from onboard.oddity import Oddity
 from onboard.sensor import Sensor
 from onboard.triage import Limits
-from training import kept, parity
+from training import kept, oddity, parity
 from training.folding import Weights
 from training.targets import CHUNK, MAKERS, Frozen, Made, npz
 
@@ -151,6 +152,10 @@ def export(
     }
     manifest["parity"] = parity.report(own, running, run.held, lambda t: on_target(f"{t}: parity"))
     parity.check(manifest["parity"])
+    try:
+        manifest["oddity"] = _oddity(run, own, running).to_json()
+    except ConfigError as error:
+        on_note(f"left out: {error}")
     on_target("golden tile")
     common = {bundle.GOLDEN: _golden(own, running), bundle.CARD: card.encode("utf-8")}
     sets = {target: one.files for target, one in made.items()}
@@ -196,6 +201,12 @@ def _unsigned(
     for one in made.values():
         content.update(one.files)
     return bundle.Bundle(out, manifest, "", content)
+
+
+def _oddity(run: Run, own: bundle.Bundle, running: dict[str, engines.Engine]) -> Oddity:
+    """The score of how unlike the training a crop is, with what a quick engine says of it."""
+    engine = running.get("tflite") or engines.load("reference", own)
+    return oddity.fit_kept(run.representative, run.held, own, engine)
 
 
 def _golden(own: bundle.Bundle, running: dict[str, engines.Engine]) -> bytes:

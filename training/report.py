@@ -43,7 +43,14 @@ figure{margin:0}figcaption{font-size:.85rem;color:#59616b}
 """
 
 
-def page(bundle: Bundle, name: str, split: str, results: Sequence[Scored], table: Any) -> str:
+def page(
+    bundle: Bundle,
+    name: str,
+    split: str,
+    results: Sequence[Scored],
+    table: Any,
+    odd: Any = None,
+) -> str:
     """The page as HTML.
 
     Args:
@@ -52,6 +59,8 @@ def page(bundle: Bundle, name: str, split: str, results: Sequence[Scored], table
         split: which places.
         results: every chip with what the model made of it.
         table: the figures, by name.
+        odd: what the oddity score finds of corrupted chips (`training.oddity`); None where that
+            was not measured.
     """
     worst = sorted(results, key=lambda r: -wrong_share(bundle, r))[:SHOWN]
     unsure = sorted(results, key=lambda r: -float(np.nanmean(r.found.maps.entropy)))[:SHOWN]
@@ -76,7 +85,25 @@ def page(bundle: Bundle, name: str, split: str, results: Sequence[Scored], table
         "green; the label; the mask; entropy from 0 (black) to ln 2 (white). White is water, "
         "grey unknown or cloud, black land.</p>"
         f'<img class=plot alt="Reliability, risk over coverage, precision over recall" '
-        f'src="{plots(bundle, results)}"><table>{rows}</table>{galleries}</html>\n'
+        f'src="{plots(bundle, results)}"><table>{rows}</table>{odd_table(odd)}{galleries}</html>\n'
+    )
+
+
+def odd_table(odd: Any) -> str:
+    """How well corrupted chips are told from chips as they are, as HTML."""
+    if odd is None or not odd["crops"]:
+        note = "not measured" if odd is None else html.escape(odd["note"])
+        return f"<h2>Corrupted chips</h2><p>{note}</p>"
+    rows = "".join(
+        f"<tr><td>{html.escape(key.replace('_', ' '))}</td><td>{text(one['auroc'])}</td>"
+        f"<td>{text(one['auroc_epistemic'])}</td><td>{one['found']:.1%}</td></tr>"
+        for key, one in odd["corruptions"].items()
+    )
+    return (
+        "<h2>Corrupted chips</h2><table><tr><th>corruption</th><th>AUROC, score</th>"
+        f"<th>AUROC, epistemic part alone</th><th>found</th></tr>{rows}</table><p>Of "
+        f"{odd['crops']} crops as they are {odd['false_alarms']:.1%} lie beyond the limit of "
+        f"{odd['limit']:g} too.</p>"
     )
 
 

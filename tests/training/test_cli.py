@@ -75,7 +75,8 @@ def test_from_chips_to_figures(tmp_path: Path, capfd: Any) -> None:
     assert run(["export", str(trained), "--out", str(out), *arguments]) == 0
     shown = capfd.readouterr()
     assert "making tflite" in shown.out
-    assert shown.err == ""
+    assert shown.err.count("\n") == 1
+    assert "left out: no oddity score: the run keeps" in shown.err
     found = bundle.load(out, ["tflite", "reference", bundle.COMMON])
     assert (found.name, found.version) == ("tiny", 7)
     report = tmp_path / "r.json"
@@ -86,6 +87,9 @@ def test_from_chips_to_figures(tmp_path: Path, capfd: Any) -> None:
     assert figures["model_id"] == found.model_id.hex()
     assert (figures["passes"], figures["seed"], figures["split"]) == (2, 5, "test")
     assert figures["results"]["synth"]["chips"] == 2
+    assert figures["odd"] == {"synth": None}
+    bad = ["evaluate", out, CHIPS, "--odd", CHIPS]
+    refused(capfd, bad, "carries no oddity score", "leave --odd out")
 
 
 def test_two_folders_of_one_name_are_both_scored(tmp_path: Path, capfd: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from onboard.cli import options
+from onboard.errors import BundleError, FrameError
 
 SPLITS = ("test", "calibration", "train", "all")
 
@@ -25,6 +26,14 @@ SPLITS = ("test", "calibration", "train", "all")
     help="Which places to score; 'all' for a set that training never saw.",
 )
 @click.option("--gsd", type=float, help="Degrade the chips to this ground sample distance, metres.")
+@click.option(
+    "--odd",
+    "odd_scenes",
+    multiple=True,
+    type=options.PATH,
+    help="A frame, or a folder of them, to score for being odd; may be given several times.",
+)
+@click.option("--no-odd", is_flag=True, help="Leave the corrupted chips out, which saves time.")
 @click.option("--page", type=options.PATH, help="Folder for a page of plots and of failures.")
 @options.engine
 @options.passes
@@ -36,6 +45,8 @@ def command(
     chips: tuple[Path, ...],
     split: str,
     gsd: float | None,
+    odd_scenes: tuple[Path, ...],
+    no_odd: bool,
     page: Path | None,
     engine: str,
     passes: int | None,
@@ -48,14 +59,20 @@ def command(
 
     from onboard import bundle as bundles
     from onboard import engines, files
-    from training import evaluate
+    from onboard.frames import open_frame
+    from training import evaluate, oddity
     from training.chips import ChipFolder
 
     loaded = bundles.load(bundle, [engines.set_of(engine)], list(trust) or None)
     runs = engines.load(engine, loaded)
     count = passes or loaded.passes
     folders = [ChipFolder.open(path) for path in chips]
+    judge = oddity.Judge.of(loaded, runs, count, seed)
+    if judge is None and odd_scenes:
+        raise BundleError(f"{bundle}: carries no oddity score; export it again, or leave --odd out")
+    scenes = _frames(odd_scenes)
     results: dict[str, Any] = {}
+    odd: dict[str, Any] = {}
     for folder in folders:
         ids = evaluate.chips_of(folder, split)
         with Progress() as bar:
@@ -66,13 +83,26 @@ def command(
         # Two folders may bear one name; no figures may be lost.
         name = str(folder.path) if folder.name in results else folder.name
         results[name] = evaluate.table(loaded, scored)
-        _show(name, split, results[name])
+        _show(f"{name}, {split} places", results[name])
+        odd[name] = None
+        if judge is not None and gsd is None and not no_odd:
+            with Progress() as bar:
+                task = bar.add_task(f"{folder.name}, corrupted", total=len(ids))
+                advance = partial(bar.advance, task)
+                odd[name] = oddity.under_corruption(judge, folder, ids, seed, advance)
+            _show_odd(name, odd[name])
         if page is not None:
             from training import report as pages
 
-            text = pages.page(loaded, name, split, scored, results[name])
+            text = pages.page(loaded, name, split, scored, results[name], odd[name])
             files.write_text(page / f"{folder.name}-{split}.html", text)
             click.echo(f"{page / f'{folder.name}-{split}.html'}: written")
+    listed: dict[str, Any] = {}
+    if judge is not None:
+        for path in scenes:
+            with open_frame(path, loaded.sensor) as frame:
+                listed[str(path)] = oddity.listed(judge, frame)
+            _show(str(path), listed[str(path)])
     report = {
         "bundle": loaded.name,
         "model_id": loaded.model_id.hex(),
@@ -82,16 +112,48 @@ def command(
         "split": split,
         "gsd_m": gsd,
         "results": results,
+        "odd": odd,
+        "odd_scenes": listed,
     }
     if json_file is not None:
         files.write_text(json_file, json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
-def _show(name: str, split: str, figures: dict[str, Any]) -> None:
+def _frames(named: tuple[Path, ...]) -> list[Path]:
+    """Every file named, and every GeoTIFF in a folder named.
+
+    Raises:
+        FrameError: a folder without any.
+    """
+    found = []
+    for path in named:
+        within = sorted(path.glob("*.tif")) if path.is_dir() else [path]
+        if not within:
+            raise FrameError(f"--odd {path}: holds no .tif; name a frame or a folder of frames")
+        found += within
+    return found
+
+
+def _show_odd(name: str, figures: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(f"{name}, {split} places", "", box=None)
+    table = Table(f"{name}, corrupted", "AUROC", "epistemic alone", "found", box=None)
+    for key, one in figures.get("corruptions", {}).items():
+        cells = (_text(one[part]) for part in ("auroc", "auroc_epistemic", "found"))
+        table.add_row(key.replace("_", " "), *cells)
+    if "false_alarms" in figures:
+        table.add_row(f"none, {figures['crops']} crops", "", "", _text(figures["false_alarms"]))
+    else:
+        table.add_row(figures["note"])
+    Console(highlight=False).print(table)
+
+
+def _show(title: str, figures: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title, "", box=None)
     for key, value in figures.items():
         table.add_row(key.replace("_", " "), _text(value))
     Console(highlight=False).print(table)
@@ -102,4 +164,6 @@ def _text(value: Any) -> str:
         return "not defined"
     if isinstance(value, list):
         return " – ".join(_text(v) for v in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(v)}" for key, v in value.items()) or "none"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
