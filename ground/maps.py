@@ -23,6 +23,7 @@ from ground import palette
 from ground.palette import U8, Subject
 from ground.place import coarser, crs_of
 from onboard import classes
+from onboard.conditions import condition_names
 from onboard.errors import OutputError, ProductError
 from onboard.files import replacing
 from onboard.georef import Georef
@@ -66,6 +67,7 @@ class Labels:
         operating_point: name of the point they belong to.
         reference: version of the permanent-water reference that the satellite used; ``""``
             where it had none.
+        conditions: flags of the frame, in words.
     """
 
     product_id: str
@@ -82,6 +84,7 @@ class Labels:
     thresholds: tuple[tuple[str, float], ...] = ()
     operating_point: str = ""
     reference: str = ""
+    conditions: tuple[str, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """Return (name, value) of every label, in the order in which they are shown."""
@@ -100,6 +103,7 @@ class Labels:
             ("seed", str(self.seed)),
             ("thresholds", thresholds or "not given"),
             ("operating point", self.operating_point or "not given"),
+            ("conditions", ", ".join(self.conditions) or "none of note"),
             ("subject", self.subject),
             ("reference", self.reference or "none: permanent water is not known"),
         ]
@@ -239,12 +243,20 @@ def _labels(product: Product, subject: palette.Subject) -> Labels:
         seed=product.seed,
         subject=subject,
         acquired=utc_text(product.acquired_ms),
-        clock=product.acquired_quality.text,
+        clock=clock_text(product),
         position_sigma_m=product.geolocation_sigma_m,
         thresholds=(("p_water", product.water_threshold), ("p_cloud", product.cloud_threshold)),
         operating_point=product.operating_point,
         reference="" if reference is None else reference.hex(),
+        conditions=condition_names(product.conditions),
     )
+
+
+def clock_text(product: Product) -> str:
+    """How the time of a product is known, and how well."""
+    sigma = product.acquired_sigma_s
+    text: str = product.acquired_quality.text
+    return text if sigma is None else f"{text}, ± {sigma:g} s (1 sigma)"
 
 
 def utc_text(milliseconds: int | None) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 
 from onboard import classes
 from onboard.coding import Coding, Section, decode_map, decode_mask, encode_map, encode_mask
+from onboard.conditions import Condition
 from onboard.errors import ProductError
 from onboard.georef import Georef
 
@@ -46,6 +47,9 @@ DEFAULT_BLOCK = 8
 DEFAULT_LEVELS = 64
 EPISTEMIC_POWER = 2
 LN2 = math.log(2.0)
+
+NO_CONDITION = Condition(0)
+MAX_CONDITIONS = 2**32 - 1
 
 FLAG_FLOOD = 0x01
 FLAG_LOCATED = 0x02
@@ -132,6 +136,8 @@ class Product:
             ``EPISTEMIC_POWER``.
         statistics: figures over the frame.
         block, levels: of the two reduced maps.
+        acquired_sigma_s: one standard deviation of the time, seconds, or None.
+        conditions: flags of the frame; see `onboard.conditions`.
         version: format version that the bytes had.
         product_id: 16 bytes; empty until packed and unpacked.
     """
@@ -156,6 +162,8 @@ class Product:
     statistics: Statistics
     block: int = DEFAULT_BLOCK
     levels: int = DEFAULT_LEVELS
+    acquired_sigma_s: float | None = None
+    conditions: Condition = NO_CONDITION
     version: int = FORMAT_VERSION
     product_id: bytes = b""
 
@@ -338,6 +346,9 @@ def _check_numbers(product: Product) -> None:
     _need_float("cloud_threshold", product.cloud_threshold, 0.0, 1.0)
     if product.geolocation_sigma_m is not None:
         _need_float("geolocation_sigma_m", product.geolocation_sigma_m, 0.0, math.inf)
+    if product.acquired_sigma_s is not None:
+        _need_float("acquired_sigma_s", product.acquired_sigma_s, 0.0, math.inf)
+    _need_int("conditions", int(product.conditions), 0, MAX_CONDITIONS)
     for value in product.georef.transform:
         _need_float("transform", value, -math.inf, math.inf)
     _need(len(product.georef.transform) == 6, "transform needs six numbers")
@@ -498,7 +509,7 @@ _SCENE, _MODEL, _SENSOR, _ENGINE, _SEED, _PASSES = 1, 2, 3, 4, 5, 6
 _TIME, _QUALITY, _REFERENCE, _P_WATER, _P_CLOUD, _POINT = 7, 8, 9, 10, 11, 12
 _WIDTH, _HEIGHT, _CRS, _TRANSFORM, _SIGMA, _BLOCK, _LEVELS = 13, 14, 15, 16, 17, 18, 19
 _COUNTS, _AREA, _MEAN_ENTROPY, _MEAN_EPISTEMIC, _MEAN_P = 20, 21, 22, 23, 24
-_FLOOD, _FLOOD_AREA = 25, 26
+_FLOOD, _FLOOD_AREA, _TIME_SIGMA, _CONDITIONS = 25, 26, 27, 28
 
 
 def _header_items(product: Product) -> dict[int, Any]:
@@ -530,6 +541,8 @@ def _header_items(product: Product) -> dict[int, Any]:
         _MEAN_P: figures.mean_p_water,
         _FLOOD: figures.flood,
         _FLOOD_AREA: figures.flood_area_m2,
+        _TIME_SIGMA: product.acquired_sigma_s,
+        _CONDITIONS: int(product.conditions) or None,
     }
 
 
@@ -599,8 +612,16 @@ def _fields(header: dict[int, Any]) -> dict[str, Any]:
         "geolocation_sigma_m": header.get(_SIGMA),
         "block": header[_BLOCK],
         "levels": header[_LEVELS],
+        "acquired_sigma_s": header.get(_TIME_SIGMA),
+        "conditions": _conditions(header.get(_CONDITIONS, 0)),
         "statistics": _statistics(header),
     }
+
+
+def _conditions(bits: Any) -> Condition:
+    """Flags, those included that only later software knows."""
+    _need_int("conditions", bits, 0, MAX_CONDITIONS)
+    return Condition(bits)
 
 
 def _georef(header: dict[int, Any]) -> Georef:

@@ -42,7 +42,7 @@ AGREE_PX = 0.5
 MIN_PATCHES = 3
 MIN_AGREEMENT = 0.6
 """Share of the patches that count which must agree."""
-WORTH_PX = 0.1
+WORTH_PX = 0.15
 """Shifts below this are left alone: resampling would blur more than it mends."""
 
 
@@ -193,8 +193,7 @@ def measure(
                 peaks[band].append(peak_of(planes[reference], planes[band]))
     return [
         Shift(0.0, 0.0, len(places), 0.0, Found.ALIGNED) if band == reference
-        # Small frames have few places to ask.
-        else agree(peaks[band], min(MIN_PATCHES, len(places)), limit)
+        else agree(peaks[band], limit)
         for band in range(bands)
     ]  # fmt: skip
 
@@ -202,16 +201,17 @@ def measure(
 def patches_of(size: tuple[int, int]) -> tuple[int, list[tuple[int, int]]]:
     """Side of a patch without its margin, and (row, column) of every patch with it.
 
-    None where the frame is too small for one.
+    Patches are as large as leaves enough of them side by side; a frame that is too small for that
+    has none.
     """
     side = PATCH
-    while side > MIN_PATCH and side + 2 * MARGIN > min(size):
+    while side >= MIN_PATCH:
+        full = side + 2 * MARGIN
+        if (size[0] // full) * (size[1] // full) >= MIN_PATCHES:
+            rows, cols = (_spread(length, full) for length in size)
+            return side, [(row, col) for row in rows for col in cols]
         side //= 2
-    full = side + 2 * MARGIN
-    if full > min(size):
-        return side, []
-    rows, cols = (_spread(length, full) for length in size)
-    return side, [(row, col) for row in rows for col in cols]
+    return MIN_PATCH, []
 
 
 def _spread(length: int, full: int) -> list[int]:
@@ -222,32 +222,31 @@ def _spread(length: int, full: int) -> list[int]:
     return [round(i * (length - full) / (count - 1)) for i in range(count)]
 
 
-def agree(peaks: list[Peak], needed: int, limit: float) -> Shift:
+def agree(peaks: list[Peak], limit: float) -> Shift:
     """One shift out of many patches: the median of those that agree with the median.
 
     Args:
         peaks: of the patches.
-        needed: so many must agree, at least one.
         limit: shifts up to this can be corrected, pixels.
     """
     good = np.array([(p.rows, p.cols) for p in peaks if p.height >= MIN_PEAK]).reshape(-1, 2)
-    if len(good) < max(1, needed):
+    if len(good) < MIN_PATCHES:
         return Shift(np.nan, np.nan, len(good), np.nan, Found.UNSURE)
     near = np.linalg.norm(good - np.median(good, axis=0), axis=1) <= AGREE_PX
-    share = float(near.mean())
     kept = good[near]
-    if len(kept) < max(1, needed) or share < MIN_AGREEMENT:
+    if len(kept) < max(MIN_PATCHES, MIN_AGREEMENT * len(good)):
         return Shift(np.nan, np.nan, len(kept), np.nan, Found.UNSURE)
-    rows, cols = np.median(kept, axis=0)
+    rows, cols = (float(middle) for middle in np.median(kept, axis=0))
     spread = float(1.4826 * np.median(np.linalg.norm(kept - (rows, cols), axis=1)))
-    largest = max(abs(rows), abs(cols))
-    if largest > limit:
+    # Three standard errors of a median: less is nothing that was measured.
+    least = max(WORTH_PX, 3 * 1.2533 * spread / len(kept) ** 0.5)
+    if max(abs(rows), abs(cols)) > limit:
         found = Found.TOO_FAR
-    elif np.hypot(rows, cols) < WORTH_PX:
+    elif np.hypot(rows, cols) < least:
         found = Found.ALIGNED
     else:
         found = Found.SHIFTED
-    return Shift(float(rows), float(cols), len(kept), spread, found)
+    return Shift(rows, cols, len(kept), spread, found)
 
 
 def margin_of(shifts: list[tuple[float, float]]) -> int:

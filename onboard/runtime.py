@@ -297,6 +297,8 @@ class Runtime:
             operating_point="balanced",
             georef=frame.georef,
             geolocation_sigma_m=frame.capture.geolocation_sigma_m,
+            acquired_sigma_s=frame.capture.time_sigma_s,
+            conditions=frame.conditions,
             mask=seen.classes,
             entropy=quantise(seen.entropy, observed),
             epistemic=quantise(seen.epistemic, observed, power=EPISTEMIC_POWER),

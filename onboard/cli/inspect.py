@@ -134,6 +134,7 @@ def _read(path: Path) -> bytes:
 
 
 def _product(path: Path, data: bytes) -> dict[str, Any]:
+    from onboard.conditions import condition_names
     from onboard.errors import ProductError
     from onboard.product import MAX_BYTES, unpack
 
@@ -149,5 +150,6 @@ def _product(path: Path, data: bytes) -> dict[str, Any]:
     fields["georef"] = dataclasses.asdict(product.georef)
     fields["statistics"] = dataclasses.asdict(product.statistics)
     fields["acquired_quality"] = product.acquired_quality.text
+    fields["conditions"] = list(condition_names(product.conditions))
     plain = {k: v.hex() if isinstance(v, bytes) else v for k, v in fields.items()}
     return {**plain, "subject": product.subject, "bytes": len(data)}

@@ -11,6 +11,7 @@ import pytest
 from ground import reassembly, receive
 from onboard import coding
 from onboard import product as products
+from onboard.conditions import Condition
 from onboard.georef import Georef
 from onboard.link import alerts, cds, cfdp, frames, housekeeping, packets
 from onboard.link.apid import SPACECRAFT_ID, Apid
@@ -24,6 +25,7 @@ HEADER_NAMES = """
 scene_id model_id sensor engine seed passes acquired_ms acquired_quality reference_version
 water_threshold cloud_threshold operating_point width height crs transform geolocation_sigma_m
 block levels counts water_area_m2 mean_entropy mean_epistemic mean_p_water flood flood_area_m2
+acquired_sigma_s conditions
 """
 SENT_MS = 1_700_000_000_123
 
@@ -49,6 +51,8 @@ def example_product() -> Product:
         epistemic=np.array([[5, 1], [0, 255]], np.uint8),
         statistics=Statistics(7, 3, 1, 1, 300.0, 2, 200.0, 0.25, 0.03125, 0.3125),
         block=2,
+        acquired_sigma_s=0.5,
+        conditions=Condition.LOW_SUN,
     )
 
 

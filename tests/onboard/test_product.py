@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onboard import product as products
+from onboard.conditions import Condition, condition_names
 from onboard.errors import ProductError
 from onboard.georef import IDENTITY, Georef
 from onboard.product import (
@@ -471,3 +472,33 @@ def test_identity_grid_is_not_located():
     product = unpack(pack(make_product(mask=blobs(4, 4, 1), georef=Georef(4, 4))))
     assert not product.georef.located
     assert product.georef.transform == IDENTITY
+
+
+def test_the_errors_of_time_and_the_conditions_are_carried_on():
+    flags = Condition.LOW_SUN | Condition.CORRECTED
+    found = unpack(pack(make_product(acquired_sigma_s=0.25, conditions=flags)))
+    assert (found.acquired_sigma_s, found.conditions) == (0.25, flags)
+
+
+def test_conditions_of_later_software_are_kept():
+    later = unpack(pack(make_product(conditions=Condition(1 | 2**20))))
+    assert int(later.conditions) == 1 | 2**20
+    assert condition_names(later.conditions) == ("dark",)
+
+
+def test_a_product_of_before_the_conditions_reads_and_repacks_as_it_was():
+    # Without them the bytes are those of earlier software: keys 27 and 28 are not there.
+    plain = pack(make_product(acquired_sigma_s=None, conditions=Condition(0)))
+    header = plain[12 : 12 + struct.unpack(">H", plain[6:8])[0]]
+    assert not {27, 28} & set(cbor2.loads(header))
+    found = unpack(plain)
+    assert (found.acquired_sigma_s, found.conditions) == (None, Condition(0))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"acquired_sigma_s": -1.0}, {"acquired_sigma_s": math.nan}, {"conditions": Condition(2**32)}],
+)
+def test_conditions_and_errors_of_time_have_limits(changes):
+    with pytest.raises(ProductError):
+        make_product(**changes)

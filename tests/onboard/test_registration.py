@@ -118,6 +118,8 @@ def test_patches_with_missing_data_are_passed_over() -> None:
         ([Peak(1.0, 1.0, 0.5)] * 2, Found.UNSURE),  # too few
         ([Peak(1.0, 1.0, 0.05)] * 9, Found.UNSURE),  # too faint
         ([Peak(0.05, -0.05, 0.5)] * 3, Found.ALIGNED),
+        # A quarter of a pixel that the patches do not agree upon is no shift.
+        ([Peak(0.25 + d, 0.0, 0.5) for d in (-0.3, -0.3, 0.0, 0.0, 0.3, 0.3)], Found.ALIGNED),
         ([Peak(3.0, 0.0, 0.5)] * 3, Found.SHIFTED),
         ([Peak(3.01, 0.0, 0.5)] * 3, Found.TOO_FAR),
         ([Peak(1.0, 0.0, 0.5)] * 4 + [Peak(-6.0, 7.0, 0.5)] * 2, Found.SHIFTED),
@@ -125,19 +127,20 @@ def test_patches_with_missing_data_are_passed_over() -> None:
     ],
 )
 def test_when_patches_agree(peaks: Any, found: Found) -> None:
-    assert agree(peaks, 3, 3.0).found is found
+    assert agree(peaks, 3.0).found is found
 
 
 def test_patches_cover_a_frame_and_stay_within() -> None:
-    for size in ((3000, 4000), (512, 512), (144, 144), (143, 300), (60, 60)):
+    for size in ((3000, 4000), (512, 512), (288, 288), (200, 180), (96, 100), (50, 300)):
         side, places = patches_of(size)
         full = side + 2 * MARGIN
-        assert places
+        assert len(places) >= 3
         for row, col in places:
             assert 0 <= row <= size[0] - full
             assert 0 <= col <= size[1] - full
     assert len(patches_of((3000, 4000))[1]) == 25
     assert patches_of((40, 4000))[1] == []
+    assert patches_of((90, 90))[1] == []
 
 
 @given(
