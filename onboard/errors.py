@@ -34,6 +34,10 @@ class EngineError(FloodsatError, RuntimeError):
     """An inference engine is not available here or failed."""
 
 
+class NotFiniteError(EngineError):
+    """An engine gave values that are no finite number."""
+
+
 class UnavailableError(EngineError):
     """What an engine or an export target needs is not installed here."""
 

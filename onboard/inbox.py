@@ -5,7 +5,8 @@ folder of the same file system, and rename it into the inbox when it is complete
 step, so what has a frame's name is a whole frame. Nothing else is ever read: hidden files, files
 with another suffix, folders, links, pipes and devices stay where they are.
 
-A frame may have companions, files with its stem and another suffix (``a.tif`` and ``a.json``).
+A frame may have companions, files with its stem and another suffix, as the sidecar ``a.json`` of
+the raw samples ``a.raw``.
 They are renamed in before the frame itself, and leave with it.
 
 A frame that is done with goes to ``done/``, one that cannot be used to ``refused/`` with its reason
@@ -24,7 +25,7 @@ from pathlib import Path
 from onboard import files
 from onboard.errors import FrameError, OutputError
 
-SUFFIXES = (".tif", ".tiff")
+SUFFIXES = (".tif", ".tiff", ".raw")
 DONE, REFUSED = "done", "refused"
 REASON = ".reason.txt"
 MAX_NAME = 200

@@ -92,6 +92,7 @@ class Flown:
         seconds: stage → wall-clock seconds.
         notes: what a person should know of the frame.
         conditions: its flags, in words; see `onboard.conditions`.
+        scene_id: SHA-256 of its samples, 32 bytes.
     """
 
     scene: Path
@@ -102,6 +103,7 @@ class Flown:
     seconds: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    scene_id: bytes = b""
 
 
 class Clock:
@@ -171,6 +173,7 @@ class Runtime:
     limits: Limits
     reference: PermanentWater | None = None
     profile: Profile | None = None
+    max_pixels: int = MAX_PIXELS
 
     def fly(self, path: Path, outbox: Outbox, around: Around = PLAIN) -> Flown:
         """Process one frame once, and queue what it gives.
@@ -188,12 +191,13 @@ class Runtime:
         clock = Clock()
         model_id = self.segmenter.bundle.model_id
         with open_frame(path, self.segmenter.bundle.sensor, self.profile) as frame:
-            _check_size(frame)
+            _check_size(frame, self.max_pixels)
             acquired = frame.capture.milliseconds
             with clock.stage("hash"):
                 scene_id = frame.scene_id()
             if outbox.seen(scene_id, model_id):
-                return Flown(path, None, None, frame.sample_bytes, 0, clock.seconds)
+                seen = clock.seconds
+                return Flown(path, None, None, frame.sample_bytes, 0, seen, scene_id=scene_id)
             around.before()
             found = self._look(frame, scene_id, clock)
             around.after()
@@ -215,7 +219,8 @@ class Runtime:
             product_id = packed[-ID_BYTES:] or None
             size, flags = frame.sample_bytes, condition_names(frame.conditions)
         seconds = clock.seconds
-        return Flown(path, found.decision, product_id, size, len(packed), seconds, notes, flags)
+        done = (size, len(packed), seconds, notes, flags)
+        return Flown(path, found.decision, product_id, *done, scene_id=scene_id)
 
     def _look(self, frame: OpenFrame, scene_id: bytes, clock: Clock) -> Found:
         """Segment a frame and decide on it."""
@@ -313,11 +318,11 @@ class Runtime:
         )
 
 
-def _check_size(frame: OpenFrame) -> None:
-    """Refuse a frame that no product can describe, before any time is spent on it."""
+def _check_size(frame: OpenFrame, max_pixels: int) -> None:
+    """Refuse a frame that no product can describe, or too large, before any time is spent on it."""
     sides = (frame.height, frame.width)
-    if max(sides) > MAX_SIDE or frame.height * frame.width > MAX_PIXELS:
+    if max(sides) > MAX_SIDE or frame.height * frame.width > max_pixels:
         raise FrameError(
-            f"{frame.path}: {frame.width}×{frame.height} pixels are more than a product can hold "
-            f"({MAX_SIDE} a side, {MAX_PIXELS} in all); cut the frame into parts"
+            f"{frame.path}: {frame.width}×{frame.height} pixels are more than can be flown "
+            f"({MAX_SIDE} a side, {max_pixels} in all); cut the frame into parts"
         )

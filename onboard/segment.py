@@ -13,13 +13,14 @@ from onboard import masks
 from onboard.ahead import ahead
 from onboard.arrays import Array
 from onboard.classes import CLOUD, NODATA, WATER
-from onboard.scene import Patch
+from onboard.errors import NotFiniteError
 from onboard.tiles import Tile, Tiling
-from onboard.uncertainty import Maps, maps
+from onboard.uncertainty import Maps, Moments, maps
 
 if TYPE_CHECKING:
     from onboard.bundle import Bundle
     from onboard.engines import Engine
+    from onboard.scene import Patch
 
 REFERENCE_TILE = 256
 
@@ -117,11 +118,22 @@ class Segmenter:
         for tile, inputs, valid in self.inputs(frame):
             rows, cols = slice(0, tile.height), slice(0, tile.width)
             moments = self.engine.run(inputs, drawn)
+            self._check(moments)
             core = maps(type(moments)(*(a[rows, cols] for a in moments)))
             classes = classify(core, valid, self.bundle.balanced)
             if not valid.all():
                 core = Maps(*(np.where(valid, array, np.float32(np.nan)) for array in core))
             yield TileMaps(tile, classes, core, valid)
+
+    def _check(self, moments: Moments) -> None:
+        """Refuse what is no number: it would be taken for land, and be sent as such."""
+        # A sum is finite only if everything in it is; every moment is bounded.
+        wrong = [n for n, a in moments._asdict().items() if not np.isfinite(a.sum(dtype=float))]
+        if wrong:
+            raise NotFiniteError(
+                f"engine {self.engine.name}: {wrong[0]} holds values that are no finite number; "
+                "check the frame's reflectances, or use another engine"
+            )
 
     def inputs(self, frame: Source) -> Iterator[tuple[Tile, Array, Array]]:
         """Every tile, what the network sees of it and which pixels of its core have data."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from onboard.cli import options
 
 if TYPE_CHECKING:
-    from onboard.runtime import Flown
+    from collections.abc import Callable
+
+    from onboard.bundle import Bundle
+    from onboard.engines import Engine
+    from onboard.runtime import Flown, Runtime
+    from onboard.settings import Settings
+    from onboard.standby import Standby
 
 
 @click.command("fly")
-@options.scenes
+@click.argument("scenes", metavar="[SCENE...]", nargs=-1, type=options.PATH)
 @options.slots
 @click.option("--outbox", required=True, type=options.PATH, help="SQLite file of the queue.")
 @click.option(
@@ -29,6 +37,10 @@ if TYPE_CHECKING:
 @options.trust
 @options.profile
 @options.json_file
+@click.option("--watch", type=options.PATH, help="Folder where frames arrive: run as a service.")
+@click.option("--settings", type=options.PATH, help="TOML file of the service's settings.")
+@click.option("--once", is_flag=True, help="With --watch: end when the inbox is empty.")
+@click.option("--limit", type=click.IntRange(1), help="With --watch: end after so many frames.")
 def command(
     scenes: tuple[Path, ...],
     slots: Path,
@@ -40,19 +52,121 @@ def command(
     trust: tuple[Path, ...],
     profile: Path | None,
     json_file: Path | None,
+    watch: Path | None,
+    settings: Path | None,
+    once: bool,
+    limit: int | None,
 ) -> None:
     """Run the active bundle over frames and queue what is worth sending.
 
     A frame that was processed with this model before is passed over. One that cannot be read is
     refused with its reason, the others are still flown, and the exit code is 2.
+
+    With --watch it is a service that takes frames out of a folder until it is told to stop, see
+    docs/flight-software.md.
     """
+    _check(scenes, watch, {"--settings": settings, "--once": once, "--limit": limit}, json_file)
+    flight = Flight(slots, engine, passes, seed, list(trust) or None, reference, profile)
+    if watch is None:
+        _fly(flight, scenes, outbox, json_file)
+    else:
+        _serve(flight, watch, outbox, settings, once, limit)
+
+
+def _check(
+    scenes: tuple[Path, ...],
+    watch: Path | None,
+    of_service: dict[str, Any],
+    json_file: Path | None,
+) -> None:
+    """Options that go together.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    from onboard.errors import ConfigError
+
+    if bool(scenes) == (watch is not None):
+        raise ConfigError("fly: name either SCENE... or --watch INBOX")
+    given = [name for name, value in of_service.items() if value not in (None, False)]
+    if watch is None and given:
+        raise ConfigError(f"fly: {given[0]} is of the service; give --watch INBOX too")
+    if watch is not None and json_file is not None:
+        raise ConfigError("fly: --json is for SCENE...; the service writes telemetry instead")
+
+
+class Flight(NamedTuple):
+    """What flies, by the options of the command."""
+
+    slots: Path
+    engine: str
+    passes: int | None
+    seed: int
+    keys: list[Path] | None
+    reference: Path | None
+    profile: Path | None
+
+
+def _serve(
+    flight: Flight,
+    watch: Path,
+    outbox: Path,
+    settings_file: Path | None,
+    once: bool,
+    limit: int | None,
+) -> None:
+    """Run the service until a signal, or as ``once`` and ``limit`` say."""
+    import os
+    import signal
+
+    # Frames are read once: what GDAL would keep of them is better left free. Before its import.
+    os.environ.setdefault("GDAL_CACHEMAX", "32")
+    from onboard import settings as settings_of
+    from onboard.service import Places, Service
+
+    settings = settings_of.Settings() if settings_file is None else settings_of.load(settings_file)
+    with Service(Places(watch, outbox), settings, _standby(flight, settings)) as service:
+
+        def stop(*_: Any) -> None:
+            if service.stopping:
+                # Asked twice: the present frame is given up; it is done again after the next start.
+                sys.exit(143)
+            service.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
+        service.run(once, limit)
+
+
+def _standby(flight: Flight, settings: Settings) -> Standby:
+    """The engines, each with the active bundle, in processes of their own."""
+    from onboard import engines
+    from onboard.standby import Standby
+
+    def make(name: str) -> Runtime:
+        def open_engine(bundle: Bundle) -> Engine:
+            return engines.supervised(
+                name, bundle, settings.tile_seconds, settings.heartbeat_seconds
+            )
+
+        runtime = make_runtime(flight._replace(engine=name), open_engine)
+        return dataclasses.replace(runtime, max_pixels=settings.max_pixels)
+
+    names = [flight.engine]
+    while engines.STANDS_IN[names[-1]] not in names:
+        names.append(engines.STANDS_IN[names[-1]])
+    return Standby(names, make)
+
+
+def _fly(flight: Flight, scenes: tuple[Path, ...], outbox: Path, json_file: Path | None) -> None:
+    """Fly the frames that were named."""
     from onboard import files
     from onboard.errors import FrameError
     from onboard.outbox import Outbox
 
     if json_file is not None:
         files.make_folder(json_file.parent)
-    runtime = make_runtime(slots, engine, passes, seed, list(trust) or None, reference, profile)
+    runtime = make_runtime(flight)
     files.make_folder(outbox.parent)
     rows: list[dict[str, Any]] = []
     refused = 0
@@ -73,16 +187,13 @@ def command(
         click.get_current_context().exit(2)
 
 
-def make_runtime(
-    slots: Path,
-    engine: str,
-    passes: int | None,
-    seed: int,
-    keys: list[Path] | None,
-    reference: Path | None,
-    profile: Path | None = None,
-) -> Any:
-    """The runtime with the active bundle, proved on its golden tile."""
+def make_runtime(flight: Flight, open_engine: Callable[[Bundle], Engine] | None = None) -> Runtime:
+    """The runtime with the active bundle, proved on its golden tile.
+
+    Args:
+        flight: what flies.
+        open_engine: opens the engine; in this process where it is None.
+    """
     from onboard import engines, golden
     from onboard import slots as slot
     from onboard.profile import load
@@ -90,14 +201,19 @@ def make_runtime(
     from onboard.runtime import Runtime
     from onboard.segment import Segmenter
 
-    camera = None if profile is None else load(profile)
-    bundle = slot.load_active(slots, engine, keys)
+    camera = None if flight.profile is None else load(flight.profile)
+    bundle = slot.load_active(flight.slots, flight.engine, flight.keys)
     if camera is not None:
         camera.serve(bundle.sensor)
-    loaded = engines.load(engine, bundle)
-    golden.check(bundle, loaded, engine)
-    segmenter = Segmenter(bundle, loaded, passes or bundle.passes, seed)
-    known = PermanentWater(reference) if reference is not None else None
+    known = PermanentWater(flight.reference) if flight.reference is not None else None
+    engine = engines.load(flight.engine, bundle) if open_engine is None else open_engine(bundle)
+    try:
+        golden.check(bundle, engine, flight.engine)
+    except BaseException:
+        if hasattr(engine, "close"):
+            engine.close()
+        raise
+    segmenter = Segmenter(bundle, engine, flight.passes or bundle.passes, flight.seed)
     return Runtime(segmenter, bundle.limits, known, camera)
 
 

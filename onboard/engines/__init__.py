@@ -50,6 +50,18 @@ LOADERS = {
     "reference": "onboard.engines.reference:ReferenceEngine",
 }
 DEFAULT = "tflite"
+STANDS_IN = {
+    "myriad": "openvino-2021",
+    "openvino-2021": "tflite",
+    "openvino": "tflite",
+    "tflite-f16": "tflite",
+    "tflite-int8": "tflite",
+    "tflite": "reference",
+    "reference": "tflite",
+}
+"""The engine on the CPU that takes over from one that fails, where its files are installed."""
+TELL_TEMPERATURE = ("myriad",)
+"""Engines whose method ``temperature`` says how hot their chip is, in a process of their own."""
 SETS = {"openvino-2021": "myriad"}
 """Engines that read the bundle's set of another; every other reads the set of its own name."""
 
@@ -70,4 +82,35 @@ def load(name: str, bundle: Bundle) -> Engine:
         raise EngineError(f"--engine {name}: unknown; choose one of {', '.join(LOADERS)}")
     module, attribute = LOADERS[name].split(":")
     engine: Engine = getattr(importlib.import_module(module), attribute)(bundle)
+    return engine
+
+
+def supervised(name: str, bundle: Bundle, deadline_s: float, heartbeat_s: float) -> Engine:
+    """The engine ``name`` in a process of its own, see `onboard.engines.worker`.
+
+    Args:
+        name: of the engine.
+        bundle: with its files.
+        deadline_s: the longest that a tile may take, seconds.
+        heartbeat_s: the longest that the process may be silent, seconds.
+
+    Raises:
+        EngineError: no such engine, it cannot run here, or its process does not start.
+        BundleError: the bundle lacks this engine's files, or they are damaged.
+    """
+    from functools import partial
+
+    from onboard.engines.worker import SupervisedEngine
+
+    if name == "myriad":
+        # Supervised by itself, with deadlines of its own.
+        return load(name, bundle)
+    return SupervisedEngine(partial(frugal, name, bundle), deadline_s, heartbeat_s)
+
+
+def frugal(name: str, bundle: Bundle) -> Engine:
+    """As `load`, but an engine of several models keeps one of them in memory at a time."""
+    engine = load(name, bundle)
+    if hasattr(engine, "frugal"):
+        engine.frugal = True
     return engine

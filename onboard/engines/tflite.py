@@ -66,6 +66,8 @@ class TFLiteEngine:
 
     target = "tflite"
     """The set of the bundle that it reads."""
+    frugal = False
+    """Whether only the model that was used last stays in memory; another takes time to load."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._interpreter, self._version = find_runtime()
@@ -81,6 +83,9 @@ class TFLiteEngine:
     def _runner(self, count: int) -> Any:
         """The model of ``count`` passes; each takes memory, so it is loaded when first needed."""
         if count not in self._runners:
+            if self.frugal:
+                self._runners.clear()
+                self._keep.clear()
             try:
                 with _quiet():
                     content = self._models[count]

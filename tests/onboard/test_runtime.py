@@ -323,7 +323,7 @@ def test_a_frame_too_large_for_a_product(
     profile = {"driver": "GTiff", "count": 4, "dtype": "uint16", "width": width, "height": height}
     with rasterio.open(str(path), "w", SPARSE_OK=True, BIGTIFF="YES", **profile, **UTM) as out:
         out.descriptions = ("blue", "green", "red", "nir")
-    with pytest.raises(FrameError, match="more than a product can hold"):
+    with pytest.raises(FrameError, match="more than can be flown"):
         runtime.fly(path, outbox)
 
 
