@@ -112,6 +112,8 @@ class Hooks:
         before: called before a frame's network runs; an `EngineError` means that the engine or
             its files cannot be trusted, and is treated as one of the engine.
         after: the same after it ran, before anything is kept.
+        recorded: called when a frame is recorded and out of the inbox, and when none waits: so
+            far all is well.
         make_room: called within a frame's transaction: evicts what is beyond the outbox's quota.
         free: bytes that can still be written to a folder.
         clock: UTC milliseconds since 1970.
@@ -122,6 +124,7 @@ class Hooks:
     paused: Callable[[], bool] = never
     before: Callable[[], None] = nothing
     after: Callable[[], None] = nothing
+    recorded: Callable[[], None] = nothing
     make_room: Callable[[Outbox], None] = no_room
     free: Callable[[Path], int] = free_bytes
     clock: Callable[[], int] = clock_ms
@@ -250,6 +253,7 @@ class Service(Closing):
         paths = self.inbox.waiting()
         if not paths:
             self._telling = ""
+            self._tolerate(self.hooks.recorded)
             return self.settings.poll_seconds
         wait = self._pace.wait_s()
         if wait > 0:
@@ -365,6 +369,7 @@ class Service(Closing):
         self.tally.seconds = dict(flown.seconds)
         self.inbox.done(path, flown.scene_id)
         self.inbox.tidy()
+        self._tolerate(self.hooks.recorded)
         if self.tally.frames % TIDY_FRAMES == 0:
             self._shelf.tidy(self.outbox.owners())
         self.telemetry.log(

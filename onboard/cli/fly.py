@@ -122,10 +122,14 @@ def _serve(
     # Frames are read once: what GDAL would keep of them is better left free. Before its import.
     os.environ.setdefault("GDAL_CACHEMAX", "32")
     from onboard import settings as settings_of
-    from onboard.service import Places, Service
+    from onboard.service import Hooks, Places, Service
 
     settings = settings_of.Settings() if settings_file is None else settings_of.load(settings_file)
-    with Service(Places(watch, outbox), settings, _standby(flight, settings)) as service:
+    crew = Crew(flight, settings)
+    hooks = Hooks(recorded=crew.recorded)
+    with Service(Places(watch, outbox), settings, crew.standby(), hooks) as service:
+        for note in crew.notes:
+            service.telemetry.log("slots", note=note)
 
         def stop(*_: Any) -> None:
             if service.stopping:
@@ -138,24 +142,54 @@ def _serve(
         service.run(once, limit)
 
 
-def _standby(flight: Flight, settings: Settings) -> Standby:
-    """The engines, each with the active bundle, in processes of their own."""
-    from onboard import engines
-    from onboard.standby import Standby
+class Crew:
+    """Opens the engines of a service, each with the active bundle, in processes of their own.
 
-    def make(name: str) -> Runtime:
-        def open_engine(bundle: Bundle) -> Engine:
-            return engines.supervised(
-                name, bundle, settings.tile_seconds, settings.heartbeat_seconds
-            )
+    The first start of the first engine is the slots' business: a bundle that does not start is
+    left for another one. Later ones, and engines that stand in, take the bundle in use.
+    """
 
-        runtime = make_runtime(flight._replace(engine=name), open_engine)
-        return dataclasses.replace(runtime, max_pixels=settings.max_pixels)
+    def __init__(self, flight: Flight, settings: Settings) -> None:
+        self._flight, self._settings = flight, settings
+        self._begun = False
+        self._slot = ""
+        self.notes: tuple[str, ...] = ()
 
-    names = [flight.engine]
-    while engines.STANDS_IN[names[-1]] not in names:
-        names.append(engines.STANDS_IN[names[-1]])
-    return Standby(names, make)
+    def standby(self) -> Standby:
+        """The engines, in the order in which they stand in for each other."""
+        from onboard import engines
+        from onboard.standby import Standby
+
+        names = [self._flight.engine]
+        while engines.STANDS_IN[names[-1]] not in names:
+            names.append(engines.STANDS_IN[names[-1]])
+        return Standby(names, self._make)
+
+    def recorded(self) -> None:
+        """The first frame is done: this start was a good one."""
+        from onboard import slots
+
+        if self._slot:
+            slots.good(self._flight.slots, self._slot)
+            self._slot = ""
+
+    def _make(self, name: str) -> Runtime:
+        from onboard import slots
+
+        started = None
+        if name == self._flight.engine and not self._begun:
+            self._begun = True
+            started = slots.start(self._flight.slots, name, self._flight.keys, self._open)
+            self._slot, self.notes = started.slot, started.notes
+        opened = None if started is None else (started.bundle, started.engine)
+        runtime = make_runtime(self._flight._replace(engine=name), self._open, opened)
+        return dataclasses.replace(runtime, max_pixels=self._settings.max_pixels)
+
+    def _open(self, name: str, bundle: Bundle) -> Engine:
+        from onboard import engines
+
+        limits = self._settings.tile_seconds, self._settings.heartbeat_seconds
+        return engines.supervised(name, bundle, *limits)
 
 
 def _fly(flight: Flight, scenes: tuple[Path, ...], outbox: Path, json_file: Path | None) -> None:
@@ -187,34 +221,55 @@ def _fly(flight: Flight, scenes: tuple[Path, ...], outbox: Path, json_file: Path
         click.get_current_context().exit(2)
 
 
-def make_runtime(flight: Flight, open_engine: Callable[[Bundle], Engine] | None = None) -> Runtime:
+def make_runtime(
+    flight: Flight,
+    open_engine: Callable[[str, Bundle], Engine] | None = None,
+    opened: tuple[Bundle, Engine] | None = None,
+) -> Runtime:
     """The runtime with the active bundle, proved on its golden tile.
 
     Args:
         flight: what flies.
-        open_engine: opens the engine; in this process where it is None.
+        open_engine: opens an engine; in this process where it is None.
+        opened: a bundle and its engine, where they are open and proved already.
     """
-    from onboard import engines, golden
-    from onboard import slots as slot
     from onboard.profile import load
     from onboard.reference_water import PermanentWater
     from onboard.runtime import Runtime
     from onboard.segment import Segmenter
 
     camera = None if flight.profile is None else load(flight.profile)
-    bundle = slot.load_active(flight.slots, flight.engine, flight.keys)
-    if camera is not None:
-        camera.serve(bundle.sensor)
-    known = PermanentWater(flight.reference) if flight.reference is not None else None
-    engine = engines.load(flight.engine, bundle) if open_engine is None else open_engine(bundle)
+    bundle, engine = opened or _opened(flight, open_engine)
     try:
-        golden.check(bundle, engine, flight.engine)
+        if camera is not None:
+            camera.serve(bundle.sensor)
+        known = PermanentWater(flight.reference) if flight.reference is not None else None
     except BaseException:
-        if hasattr(engine, "close"):
-            engine.close()
+        _close(engine)
         raise
     segmenter = Segmenter(bundle, engine, flight.passes or bundle.passes, flight.seed)
     return Runtime(segmenter, bundle.limits, known, camera)
+
+
+def _opened(
+    flight: Flight, open_engine: Callable[[str, Bundle], Engine] | None
+) -> tuple[Bundle, Engine]:
+    """The active bundle and an engine with it, which passed its golden tile."""
+    from onboard import engines, golden, slots
+
+    bundle = slots.load_active(flight.slots, flight.engine, flight.keys)
+    engine = (open_engine or engines.load)(flight.engine, bundle)
+    try:
+        golden.check(bundle, engine, flight.engine)
+    except BaseException:
+        _close(engine)
+        raise
+    return bundle, engine
+
+
+def _close(engine: Any) -> None:
+    if hasattr(engine, "close"):
+        engine.close()
 
 
 def to_json(flown: Flown) -> dict[str, Any]:

