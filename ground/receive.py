@@ -19,7 +19,8 @@ from ground.memory import Memory
 from ground.reassembly import File, Reassembly, Unfinished
 from ground.sequencer import Placed, Sequencer
 from onboard.errors import ProductError, StreamError
-from onboard.link import alerts, frames, housekeeping, packets
+from onboard.link import acks, alerts, frames, housekeeping, packets
+from onboard.link.acks import Ack
 from onboard.link.alerts import Alert
 from onboard.link.apid import SPACECRAFT_ID, Apid
 from onboard.link.counters import PACKETS
@@ -107,6 +108,7 @@ class Reception:
         products: the bytes and the decoded product, in order of arrival, each id once.
         alerts: each once, in order of arrival.
         housekeeping: in order of arrival.
+        acks: what became of commands, each once, in order of arrival.
         report: what was counted.
         files: where the transfers stand.
         heard_ms: the latest time that a packet bore, UTC milliseconds since 1970, or None.
@@ -115,6 +117,7 @@ class Reception:
     products: list[tuple[bytes, Product]]
     alerts: list[Alert]
     housekeeping: list[Housekeeping]
+    acks: list[Ack]
     report: Report
     files: Reassembly
     heard_ms: int | None
@@ -322,6 +325,7 @@ class _Station:
         self._products: dict[bytes, tuple[bytes, Product]] = {}
         self._alerts: dict[bytes, Alert] = {}
         self._housekeeping: list[Housekeeping] = []
+        self._acks: dict[bytes, Ack] = {}
         self._undecoded: list[Unfinished] = []
         self._heard_ms: int | None = None
 
@@ -354,6 +358,7 @@ class _Station:
             list(self._products.values()),
             list(self._alerts.values()),
             self._housekeeping,
+            list(self._acks.values()),
             self.report,
             self.files,
             self._heard_ms,
@@ -386,6 +391,8 @@ class _Station:
             self._alerts[packet.data] = alerts.unpack(packet.data)
         elif apid is Apid.HOUSEKEEPING:
             self._housekeeping.append(housekeeping.unpack(packet.data))
+        elif apid is Apid.ACK:
+            self._acks[packet.data] = acks.unpack(packet.data)
         else:
             file = self.files.add(packet.data, packet.sent_ms)
             if file is not None:

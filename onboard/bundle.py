@@ -195,6 +195,15 @@ def load(
     return Bundle(path, manifest, key, content)
 
 
+def read_manifest(path: Path) -> bytes:
+    """The bytes of a bundle's manifest, not verified.
+
+    Raises:
+        BundleError: there is none.
+    """
+    return _read(path, MANIFEST)
+
+
 def manifest_id(manifest: bytes) -> str:
     """SHA-256 of a manifest's bytes, hexadecimal: it fixes the bundle to its last bit."""
     return hashlib.sha256(manifest).hexdigest()

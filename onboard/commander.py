@@ -52,6 +52,33 @@ class Effects(Protocol):
         """Put an acknowledgement into telemetry, once a count."""
 
 
+class Bench:
+    """Effects where no satellite is: only commands that stay within the control succeed."""
+
+    def plan_roll_back(self, slot: str) -> str:
+        """As asked for."""
+        return slot
+
+    def roll_back(self, slot: str) -> str:
+        """Not here."""
+        raise CommandError("on the bench 'floodsat slots --rollback' does it")
+
+    def send_raw(self, scene: bytes, row: int, col: int, side: int) -> str:
+        """Not here."""
+        raise CommandError("there are no frames on the bench")
+
+    def drop_queue(self, area: Area, command: str) -> str:
+        """Not here."""
+        raise CommandError("there is no outbox on the bench")
+
+    def install(self, name: str) -> str:
+        """Not here."""
+        raise CommandError("on the bench 'floodsat flash' does it")
+
+    def acknowledge(self, ack: Ack) -> None:
+        """The caller has it."""
+
+
 class Refused(NamedTuple):
     """A command file that was not accepted, and why."""
 
@@ -98,7 +125,7 @@ class Commander:
         readable: list[tuple[Command, Path, bytes]] = []
         for path in _files_of(folder):
             try:
-                data = _read(path)
+                data = read_file(path)
                 readable.append((self.read(data), path, data))
             except CommandError as error:
                 done.append(Refused(path.name, str(error)))
@@ -238,7 +265,12 @@ def _files_of(folder: Path) -> list[Path]:
     return [path for path in sorted(found) if path.is_file()][:MAX_FILES]
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a command file, one more at most than a command may have.
+
+    Raises:
+        CommandError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return file.read(commands.MAX_BYTES + 1)

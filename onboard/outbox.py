@@ -220,6 +220,17 @@ class Outbox(Closing):
         with self.transaction():
             self._queue(kind, item, created_ms, frame)
 
+    def queue(self, kind: Kind, item: Item, frame: tuple[bytes, bytes]) -> None:
+        """Queue something that a command asked for; a file that is there already stays as it is.
+
+        Args:
+            kind: what it is.
+            item: its bytes.
+            frame: scene id and model id that it is about.
+        """
+        with self.transaction():
+            self._queue(kind, item, clock_ms(), frame)
+
     def begin(self, file_id: bytes) -> int:
         """Note that work on a file begins.
 

@@ -135,7 +135,7 @@ def _write(data: bytes, product: Product, out: Path, reference: PermanentWater |
 def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
     import dataclasses
 
-    from onboard.link import housekeeping
+    from onboard.link import acks, housekeeping
 
     products = [
         {
@@ -157,6 +157,7 @@ def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
         "products": products,
         "alerts": alerts,
         "housekeeping": [housekeeping.to_json(state) for state in reception.housekeeping],
+        "commands": [acks.to_json(ack) for ack in reception.acks],
         "report": reception.report.to_json(),
     }
 
@@ -184,6 +185,8 @@ def _lines(reception: Reception, reference: PermanentWater | None) -> Iterator[s
         f"frames: {report.frames} good, {report.frames_bad} bad, {report.frames_lost} lost; "
         f"packets lost: {lost or 'none'}"
     )
+    for ack in reception.acks:
+        yield f"command {ack.count}: {ack.status.name.lower()}: {ack.text}"
     for _, product in reception.products:
         named = product.reference_version
         if named is not None and (reference is None or reference.version != named):

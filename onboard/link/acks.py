@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from onboard.errors import StreamError
 
@@ -62,3 +63,14 @@ def unpack(data: bytes) -> Ack:
     if version != VERSION or status not in list(Status):
         raise StreamError("an acknowledgement is not one known here; update FloodSat")
     return Ack(count, code, Status(status), when, text.decode("ascii"))
+
+
+def to_json(ack: Ack) -> dict[str, Any]:
+    """As plain JSON types."""
+    return {
+        "count": ack.count,
+        "code": ack.code,
+        "status": ack.status.name.lower(),
+        "when_ms": ack.when_ms,
+        "text": ack.text,
+    }

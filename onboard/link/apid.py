@@ -15,6 +15,7 @@ class Apid(enum.IntEnum):
     HOUSEKEEPING = 0x1F0
     ALERT = 0x1F1
     CFDP = 0x1F2
+    ACK = 0x1F3
     IDLE = 0x7FF
 
     @property

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from onboard.acks import Acks
 from onboard.errors import ConfigError
 from onboard.link import cfdp, frames, housekeeping, packets, sender
 from onboard.link.apid import Apid
@@ -85,6 +86,7 @@ class Downlink:
         sent_ms: the time that its packets bear, UTC milliseconds since 1970.
         before, after: the counters at its beginning and end.
         answered: transaction numbers whose owed units it holds.
+        acknowledged: counts of the commands that it acknowledges.
     """
 
     stream: bytes
@@ -97,6 +99,7 @@ class Downlink:
     before: Mapping[str, int]
     after: Mapping[str, int]
     answered: tuple[int, ...] = ()
+    acknowledged: tuple[int, ...] = ()
 
     def commit(self, outbox: Outbox) -> None:
         """Record the pass, once its stream is safely written."""
@@ -112,6 +115,7 @@ class Downlink:
                 self.answered,
                 {one.item.item: one.part for one in files if one.state is None},
             )
+            Acks(outbox).sent(self.acknowledged)
 
 
 def fill(
@@ -142,17 +146,21 @@ def fill(
     plan = _Plan(outbox, sendings, link_class)
     now = plan.transfers.distinct(clock_ms() if now_ms is None else now_ms)
     before = outbox.counters
-    state = [*plan.transfers.owed().items(), (None, housekeeping.pack(outbox.housekeeping()))]
+    state = [
+        *((Apid.CFDP, key, unit) for key, unit in plan.transfers.owed().items()),
+        (Apid.HOUSEKEEPING, 0, housekeeping.pack(outbox.housekeeping())),
+        *((Apid.ACK, ack.number, ack.data) for ack in Acks(outbox).due()),
+    ]
     # The last packet, an idle one, needs room too.
     capacity = budget // cadu * frames.data_length(frame_length) - packets.MIN_IDLE
-    offers = plan.offers(now) + _state_offers([unit for _, unit in state])
+    offers = plan.offers(now) + _state_offers([unit for *_, unit in state])
     portions = choose(offers, capacity)
     chosen = plan.loads(portions)
     # Their offers bear the numbers -1, -2, … in this order.
     told = [state[-1 - one.item] for one in portions if one.item < 0]
-    owed = tuple(key for key, _ in told if key is not None)
+    owed = tuple(key for apid, key, _ in told if apid is Apid.CFDP)
     counters = Counters(before)
-    between = [(Apid.HOUSEKEEPING if key is None else Apid.CFDP, unit) for key, unit in told]
+    between = [(apid, unit) for apid, _, unit in told]
     whole = _lay_out(chosen, plan, between, counters, now)
     stream = frames.cadus(whole, counters, frame_length)
     if pad:
@@ -169,6 +177,7 @@ def fill(
         before,
         counters.values,
         owed,
+        tuple(key for apid, key, _ in told if apid is Apid.ACK),
     )
 
 
