@@ -18,7 +18,7 @@ from onboard.errors import ConfigError, DatasetError
 from onboard.scene import ArrayFrame
 from onboard.segment import Segmenter, TileMaps
 from onboard.sensor import Sensor
-from training import scores
+from training import scores, smallest
 from training.augment import rescale
 from training.chips import UNKNOWN, Chip, ChipFolder
 from training.splits import split_ids
@@ -111,14 +111,30 @@ def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:
         figures[f"precision_{name}"], figures[f"recall_{name}"] = scores.precision_recall(
             mask, true
         )
-    return {name: _defined(value) for name, value in {**figures, **_cloud(results)}.items()}
+    more = {**_cloud(results), **smallest.figures(floods_of(bundle, results))}
+    return {name: _defined(value) for name, value in {**figures, **more}.items()}
+
+
+def floods_of(bundle: Bundle, results: Sequence[Scored]) -> dict[str, smallest.Floods]:
+    """The labels' floods, and whether they were found, at each operating point.
+
+    At the balanced point by the mask, in which cloud hides water; at the sensitive one by the
+    probability alone, as an alert goes.
+    """
+    water = [r.chip.water for r in results]
+    places = [r.chip.group for r in results]
+    masks = {
+        "balanced": [r.found.classes == WATER for r in results],
+        "sensitive": [r.found.maps.p_water >= bundle.sensitive.water for r in results],
+    }
+    return {name: smallest.gather(water, said, places) for name, said in masks.items()}
 
 
 def _defined(value: Any) -> Any:
-    """JSON knows no NaN."""
+    """JSON knows no NaN and no infinity."""
     if isinstance(value, list):
         return [_defined(v) for v in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def flatten(results: Sequence[Scored]) -> dict[str, npt.NDArray[Any]]:

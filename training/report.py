@@ -13,21 +13,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 from onboard.bundle import Bundle
 from onboard.classes import CLOUD, WATER
 from onboard.uncertainty import LN2
-from training import scores
+from training import plots
 from training.chips import UNKNOWN
-from training.evaluate import Scored, flatten
+from training.evaluate import Scored
 
 Pixels = npt.NDArray[np.uint8]
 
 SHOWN = 8
-DPI = 110
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;
 color:#1d2126;background:#fff}
@@ -84,8 +81,10 @@ def page(
         f"<p>Model {bundle.model_id.hex()[:12]}. Each chip: the image in near infrared, red and "
         "green; the label; the mask; entropy from 0 (black) to ln 2 (white). White is water, "
         "grey unknown or cloud, black land.</p>"
-        f'<img class=plot alt="Reliability, risk over coverage, precision over recall" '
-        f'src="{plots(bundle, results)}"><table>{rows}</table>{odd_table(odd)}{galleries}</html>\n'
+        f'<img class=plot alt="Reliability, risk over coverage, precision over recall, '
+        'thresholds, probabilities, floods found by size" '
+        f'src="{uri(io.BytesIO(plots.draw(bundle, results)))}"><table>{rows}</table>'
+        f"{odd_table(odd)}{galleries}</html>\n"
     )
 
 
@@ -154,35 +153,6 @@ def grey(unit: npt.NDArray[Any]) -> Pixels:
     return np.repeat(level[..., None], 3, axis=-1)
 
 
-def plots(bundle: Bundle, results: Sequence[Scored]) -> str:
-    """Reliability, risk over coverage, precision over recall, as a data URI."""
-    flat = flatten(results)
-    true, p = flat["water"] == 1, flat["p_water"]
-    wrong = (p >= bundle.balanced.water) != true
-    figure = Figure(figsize=(10.5, 3.4), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    left, middle, right = figure.subplots(1, 3)
-    said, seen = scores.reliability(p, true)
-    left.plot([0, 1], [0, 1], color="#aaa", lw=1)
-    left.plot(said, seen, "o-", color="#0b61a4")
-    left.set(xlabel="said probability of water", ylabel="share that is water", title="Reliability")
-    for name, colour in (("entropy", "#0b61a4"), ("epistemic", "#d55e00")):
-        coverage, risk = scores.risk_coverage(flat[name], wrong)
-        middle.plot(coverage, risk, color=colour, label=name)
-    middle.set(xlabel="share of pixels kept", ylabel="share wrong", title="Risk over coverage")
-    middle.legend(frameon=False)
-    grid = np.linspace(0.01, 0.99, 99)
-    pairs = [scores.precision_recall(p >= t, true) for t in grid]
-    right.plot([r for _, r in pairs], [q for q, _ in pairs], color="#0b61a4")
-    for point, mark in ((bundle.balanced, "o"), (bundle.sensitive, "s")):
-        precision, recall = scores.precision_recall(p >= point.water, true)
-        right.plot(recall, precision, mark, color="#d55e00")
-    right.set(xlabel="recall", ylabel="precision", title="Water; balanced ●, sensitive ■")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return uri(buffer)
-
-
 def uri(buffer: io.BytesIO) -> str:
     """A PNG as a data URI (RFC 2397)."""
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
@@ -190,6 +160,8 @@ def uri(buffer: io.BytesIO) -> str:
 
 def text(value: Any) -> str:
     """A figure for people."""
+    if value is None:
+        return "not defined"
     if isinstance(value, list):
-        return " – ".join(text(v) for v in value)
+        return (" – " if len(value) == 2 else ", ").join(text(v) for v in value)
     return f"{value:.4f}" if isinstance(value, float) else str(value)

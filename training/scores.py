@@ -150,3 +150,11 @@ def group_bootstrap(
         return float("nan"), float("nan")
     low, high = np.percentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+def wilson(hits: int, of: int, z: float = 1.96) -> tuple[float, float]:
+    """Score interval of a share (Wilson 1927, "Probable inference"); 95 % by default."""
+    share, wide = hits / of, z * z / of
+    middle = share + wide / 2
+    half = z * float(np.sqrt(share * (1 - share) / of + wide / (4 * of)))
+    return (middle - half) / (1 + wide), (middle + half) / (1 + wide)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -232,3 +233,33 @@ def test_the_page_shows_figures_plots_and_failures(shipped: bundle.Bundle) -> No
     worst = max(found, key=lambda r: report.wrong_share(shipped, r))
     assert shown[0] == worst.chip.id
     assert len(shown) == 3 * report.SHOWN
+
+
+def test_the_smallest_flood_is_in_the_table_and_on_the_page(shipped: bundle.Bundle) -> None:
+    """Ponds of 4×4 pixels are found, of 2×2 not; an alert finds all."""
+    results = []
+    for place in range(8):
+        chip = random_chip(48, 48, place)
+        water, p = np.zeros((48, 48), np.uint8), np.full((48, 48), 0.001)
+        for row in range(4, 40, 12):
+            water[row : row + 2, 4:6] = 1
+            water[row : row + 4, 20:24] = 1
+            p[row : row + 2, 4:6] = (shipped.sensitive.water + 0.5) / 2
+            p[row : row + 4, 20:24] = 0.99
+        chip = replace(chip, group=f"place{place}", water=water, cloud=np.zeros_like(water))
+        results.append(scored(chip, p, np.zeros(p.shape)))
+    found = evaluate.table(shipped, results)
+    assert found["whole_floods"] == 48
+    assert found["flood_sizes_px_from"] == [4, 16]
+    assert found["floods_by_size"] == [24, 24]
+    assert found["floods_found_by_size_balanced"] == [0, 24]
+    assert found["floods_found_by_size_sensitive"] == [24, 24]
+    assert 4 < found["smallest_flood_px_balanced"] < 16
+    assert found["smallest_flood_px_sensitive"] < found["smallest_flood_px_balanced"]
+    text = report.page(shipped, "ponds", "all", results, found)
+    assert "smallest flood px balanced" in text
+    assert "floods found by size" in text
+    assert "None" not in text
+    nothing = evaluate.table(shipped, results[:1])
+    assert nothing["smallest_flood_px_balanced"] is None, "six floods are too few"
+    json.dumps(nothing, allow_nan=False)

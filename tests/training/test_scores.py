@@ -143,3 +143,12 @@ def test_reliability_of_an_honest_forecast() -> None:
     said, seen = scores.reliability(p, rng.random(p.size) < p)
     assert np.abs(said - seen).max() < 0.02
     assert (np.diff(said) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1)],
+)
+def test_the_interval_of_a_share(hits: int, of: int, low: float, high: float) -> None:
+    """Newcombe 1998, method 3."""
+    assert scores.wilson(hits, of) == pytest.approx((low, high), abs=1e-3)

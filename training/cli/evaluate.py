@@ -163,7 +163,7 @@ def _text(value: Any) -> str:
     if value is None:
         return "not defined"
     if isinstance(value, list):
-        return " – ".join(_text(v) for v in value)
+        return (" – " if len(value) == 2 else ", ").join(_text(v) for v in value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(v)}" for key, v in value.items()) or "none"
     return f"{value:.4f}" if isinstance(value, float) else str(value)
