@@ -100,9 +100,10 @@ def command(
     listed: dict[str, Any] = {}
     if judge is not None:
         for path in scenes:
+            scene = str(path) if path.stem in listed else path.stem
             with open_frame(path, loaded.sensor) as frame:
-                listed[str(path)] = oddity.listed(judge, frame)
-            _show(str(path), listed[str(path)])
+                listed[scene] = oddity.listed(judge, frame)
+            _show(scene, listed[scene])
     report = {
         "bundle": loaded.name,
         "model_id": loaded.model_id.hex(),
