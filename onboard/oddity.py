@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from onboard.arrays import Array, Flags
+from onboard.scene import mirror
 
 if TYPE_CHECKING:
     from onboard.segment import Source
@@ -296,8 +297,8 @@ class Survey(NamedTuple):
     The last row and column are moved back into the frame where it ends within them.
 
     Attributes:
-        score: float64 decades; NaN where less than `MIN_VALID` of a crop has data.
-        epistemic: float64, mean of the crop in nats; NaN where it was not given.
+        score: float64 decades; NaN where less than `MIN_VALID` of a crop is observed.
+        epistemic: float64, mean over what is observed, nats; NaN where it was not given.
         kind: uint8, index into `KINDS` of the kind that spoke.
     """
 
@@ -313,13 +314,19 @@ class Survey(NamedTuple):
         return float((self.score[scored] > limit).mean())
 
 
-def survey(oddity: Oddity, frame: Source, epistemic: Array | None = None) -> Survey:
+def survey(
+    oddity: Oddity,
+    frame: Source,
+    epistemic: Array | None = None,
+    observed: Flags | None = None,
+) -> Survey:
     """Score every crop of a frame, row of crops by row of crops.
 
     Args:
         oddity: the fitted score.
         frame: the frame; one smaller than a crop is mirrored at its border.
         epistemic: per pixel ``(H, W)`` in nats, NaN where there is no data; None leaves it out.
+        observed: bool ``(H, W)``; what is not, as under cloud, counts like pixels without data.
     """
     rows, cols = (crop_origins(size) for size in (frame.height, frame.width))
     scores = np.full((len(rows), len(cols)), np.nan)
@@ -328,12 +335,19 @@ def survey(oddity: Oddity, frame: Source, epistemic: Array | None = None) -> Sur
     width = max(SIDE, frame.width)
     for index, row in enumerate(rows):
         strip = frame.read(row, 0, SIDE, width)
-        crops = np.stack([strip.reflectance[:, col : col + SIDE] for col in cols])
-        valid = np.stack([strip.valid[:, col : col + SIDE] for col in cols])
+        seen = strip.valid
+        if observed is not None:
+            seen = seen & _mirrored(observed[row : row + SIDE], seen.shape)
+        crops, valid = (
+            np.stack([part[:, col : col + SIDE] for col in cols])
+            for part in (strip.reflectance, seen)
+        )
         known = None
         if epistemic is not None:
-            part = epistemic[row : row + SIDE]
-            means[index] = [_mean(part[:, col : col + SIDE]) for col in cols]
+            nats = _mirrored(epistemic[row : row + SIDE], seen.shape)
+            means[index] = [
+                _mean(nats[:, col : col + SIDE], seen[:, col : col + SIDE]) for col in cols
+            ]
             known = means[index]
         found = oddity.decades(measure(crops, valid), known)
         stacked = np.stack(list(found.values()))
@@ -349,10 +363,18 @@ def crop_origins(size: int) -> list[int]:
     return [min(start, last) for start in range(0, max(size, 1), SIDE)]
 
 
-def _mean(values: Array) -> float:
-    """Mean of what is a number, 0 where nothing is."""
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else 0.0
+def _mirrored(part: Array, shape: tuple[int, ...]) -> Array:
+    """A map as wide and high as the frame was read, which is mirrored where it is too small."""
+    if part.shape == shape:
+        return part
+    rows, cols = (mirror(0, count, size) for count, size in zip(shape, part.shape))
+    return np.asarray(part[np.ix_(rows, cols)])
+
+
+def _mean(values: Array, where: Flags) -> float:
+    """Mean of what is observed and a number, 0 where nothing is."""
+    known = values[where & np.isfinite(values)]
+    return float(known.mean(dtype=np.float64)) if known.size else 0.0
 
 
 def epistemic_value(epistemic: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from onboard.errors import FrameError
 from onboard.frames import open_frame
 from onboard.georef import Georef
 from onboard.link import alerts
+from onboard.oddity import survey
 from onboard.outbox import Item, Outbox
 from onboard.product import (
     EPISTEMIC_POWER,
@@ -125,12 +126,17 @@ class Clock:
 
 @dataclass(frozen=True)
 class Observation:
-    """A whole segmented frame, as far as a product needs it; all arrays ``(H, W)``."""
+    """A whole segmented frame, as far as a product needs it; all arrays ``(H, W)``.
+
+    Attributes:
+        odd: share of its crops that are unlike the training; None where that is not known.
+    """
 
     classes: Array
     p_water: Array
     entropy: Array
     epistemic: Array
+    odd: float | None = None
 
 
 @dataclass(frozen=True)
@@ -155,14 +161,19 @@ class Found:
 def observe(segmenter: Segmenter, frame: OpenFrame, scene_id: bytes) -> Observation:
     """Segment a frame and keep what the product needs."""
     shape = (frame.height, frame.width)
-    seen = Observation(np.empty(shape, np.uint8), *(np.empty(shape, np.float32) for _ in range(3)))
+    p_water, entropy, epistemic = (np.empty(shape, np.float32) for _ in range(3))
+    seen = Observation(np.empty(shape, np.uint8), p_water, entropy, epistemic)
     for part in segmenter.run(frame, scene_id):
         at = part.tile.window
         seen.classes[at] = part.classes
         seen.p_water[at] = part.maps.p_water
         seen.entropy[at] = part.maps.entropy
         seen.epistemic[at] = part.maps.epistemic
-    return seen
+    oddity = segmenter.bundle.oddity
+    if oddity is None:
+        return seen
+    found = survey(oddity, frame, seen.epistemic, observed_pixels(seen.classes))
+    return replace(seen, odd=found.share(oddity.limit))
 
 
 @dataclass(frozen=True)
@@ -267,6 +278,7 @@ class Runtime:
             epistemic=epistemic,
             pixel_area_m2=self.segmenter.bundle.sensor.gsd_m**2 if area is None else area,
             flood=beyond is not None,
+            odd=seen.odd,
         )
 
     def _pack(

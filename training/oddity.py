@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onboard.bundle import Bundle
+from onboard.classes import CLOUD
 from onboard.engines import Engine
 from onboard.errors import ConfigError
 from onboard.normalise import Normalisation
@@ -164,8 +165,10 @@ class Judge:
         return cls(bundle, oddity, Segmenter(bundle, engine, passes, seed))
 
     def survey(self, frame: Source) -> Survey:
-        """Score a frame that fits into memory."""
-        return survey(self.oddity, frame, self.segmenter.whole(frame).maps.epistemic)
+        """Score a frame that fits into memory, as the runtime does; cloud is not judged."""
+        found = self.segmenter.whole(frame)
+        observed = found.valid & (found.classes != CLOUD)
+        return survey(self.oddity, frame, found.maps.epistemic, observed)
 
 
 class Crops(NamedTuple):
@@ -194,8 +197,10 @@ def under_corruption(
 
     Returns:
         Plain JSON types: ``crops`` scored as they are, the ``limit``, and of them the share beyond
-        it (``false_alarms``); and for each of ``corruptions`` its AUROC by the ``score`` and by
-        ``epistemic`` alone, and the share ``found`` beyond the limit, by kind in ``found_by``.
+        it (``false_alarms``); and for each of ``corruptions`` how many crops were ``scored``, that
+        is, are not called cloud, the AUROC of their score (``auroc``) and of the epistemic part
+        alone, and the share ``found`` beyond the limit, by kind in ``found_by``; None where no
+        crop was scored.
     """
     sensor = judge.bundle.sensor
     ways = corruptions.of(sensor)
@@ -212,6 +217,8 @@ def under_corruption(
         return {"crops": 0, "note": f"no chip has {SIDE} pixels a side"}
     usual = _pooled(parts.pop(""))
     limit = judge.oddity.limit
+    if not len(usual.score):
+        return {"crops": 0, "note": "no crop is observed well enough"}
     return {
         "crops": len(usual.score),
         "seed": seed,
@@ -233,6 +240,9 @@ def _pooled(parts: Sequence[Survey]) -> Crops:
 
 
 def _compared(odd: Crops, usual: Crops, limit: float) -> dict[str, Any]:
+    if not len(odd.score):
+        nothing = dict.fromkeys(("auroc", "auroc_epistemic", "found"))
+        return {**nothing, "found_by": {}, "scored": 0}
     truth = np.repeat([True, False], [len(odd.score), len(usual.score)])
     beyond = odd.score > limit
     return {

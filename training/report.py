@@ -95,7 +95,7 @@ def odd_table(odd: Any) -> str:
         return f"<h2>Corrupted chips</h2><p>{note}</p>"
     rows = "".join(
         f"<tr><td>{html.escape(key.replace('_', ' '))}</td><td>{text(one['auroc'])}</td>"
-        f"<td>{text(one['auroc_epistemic'])}</td><td>{one['found']:.1%}</td></tr>"
+        f"<td>{text(one['auroc_epistemic'])}</td><td>{text(one['found'])}</td></tr>"
         for key, one in odd["corruptions"].items()
     )
     return (

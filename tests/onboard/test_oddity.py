@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from onboard import oddity
+from onboard import bundle, oddity
 from onboard.arrays import Array
 from onboard.bundle import Bundle
 from onboard.oddity import KINDS, SIDE, Density, Oddity, Tail, crop_origins, measure, survey
-from onboard.scene import ArrayFrame
+from onboard.runtime import observe
+from onboard.scene import ArrayFrame, Frame
+from onboard.segment import Segmenter
+from onboard.sensor import VNIR4
+from onboard.uncertainty import Moments
 from tests.crops import crop
+from tests.samples import BUNDLE, write_frame
 
 
 def everywhere(count: int = 1) -> Array:
@@ -156,6 +163,22 @@ def test_a_frame_is_scored_crop_by_crop(fitted: Oddity) -> None:
     assert found.share(fitted.limit) == np.mean(np.array(alone) > fitted.limit)
 
 
+def test_what_is_not_observed_is_not_judged(fitted: Oddity) -> None:
+    image = np.concatenate([crop(213), np.full((SIDE, SIDE, 4), 0.7, np.float32)], axis=1)
+    observed = np.ones(image.shape[:2], bool)
+    cloudy = survey(fitted, ArrayFrame(image), observed=observed)
+    observed[:, SIDE:] = False
+    told = survey(fitted, ArrayFrame(image), np.where(observed, 5e-4, 9.0), observed)
+    assert cloudy.share(fitted.limit) == 0.5
+    assert told.share(fitted.limit) == 0.0
+    assert np.isnan(told.score[0, 1])
+    assert told.epistemic[0, 0] == pytest.approx(5e-4)
+    half = observed.copy()
+    half[:, SIDE - 60 :] = False
+    part = survey(fitted, ArrayFrame(image), np.where(half, 5e-4, 9.0), half)
+    assert part.score[0, 0] < fitted.limit
+
+
 def test_a_frame_without_data_has_no_share(fitted: Oddity) -> None:
     image = np.zeros((SIDE, SIDE, 4), np.float32)
     found = survey(fitted, ArrayFrame(image, np.zeros((SIDE, SIDE), bool)))
@@ -164,8 +187,10 @@ def test_a_frame_without_data_has_no_share(fitted: Oddity) -> None:
 
 
 def test_a_frame_smaller_than_a_crop_is_mirrored(fitted: Oddity) -> None:
-    found = survey(fitted, ArrayFrame(crop(212)[:100, :110], np.ones((100, 110), bool)))
+    image, observed = crop(212)[:100, :110], np.ones((100, 110), bool)
+    found = survey(fitted, ArrayFrame(image), np.full(observed.shape, 5e-4), observed)
     assert found.score.shape == (1, 1)
+    assert found.epistemic[0, 0] == pytest.approx(5e-4)
     assert np.isfinite(found.score).all()
 
 
@@ -182,3 +207,30 @@ def test_a_bundle_carries_it_or_not(fitted: Oddity, tmp_path: Path) -> None:
     carried = Bundle(tmp_path, {"oddity": fitted.to_json()}, "key", {}).oddity
     assert carried is not None
     assert carried.to_json() == fitted.to_json()
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.02])
+def test_the_runtime_tells_triage_the_share(fitted: Oddity, tmp_path: Path, factor: float) -> None:
+    image = np.concatenate([crop(214), crop(215)], axis=1)
+    samples = np.rint(np.clip(image * factor, 0, None) / VNIR4.scale).astype(np.uint16)
+    write_frame(tmp_path / "f.tif", samples.transpose(2, 0, 1))
+    plain = bundle.load(BUNDLE, ["reference"])
+    own = replace(plain, manifest={**plain.manifest, "oddity": fitted.to_json()})
+    bare = replace(plain, manifest={k: v for k, v in plain.manifest.items() if k != "oddity"})
+    with Frame(tmp_path / "f.tif", VNIR4) as frame:
+        found, silent = (
+            observe(Segmenter(one, Sure(), 0, 0), frame, frame.scene_id()) for one in (own, bare)
+        )
+    assert found.odd == (0.0 if factor == 1 else 1.0)
+    assert silent.odd is None
+
+
+class Sure:
+    """An engine that sees clear, dry land everywhere."""
+
+    name = "sure"
+    tile_size = None
+
+    def run(self, tile: Array, masks: Any) -> Moments:
+        nothing = np.zeros(tile.shape[:2], np.float32)
+        return Moments(nothing, nothing, nothing, nothing)
