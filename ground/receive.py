@@ -18,6 +18,8 @@ from typing import Any
 from ground.memory import Memory
 from ground.reassembly import File, Reassembly, Unfinished
 from ground.sequencer import Placed, Sequencer
+from onboard import chip as chips
+from onboard.chip import Chip
 from onboard.errors import ProductError, StreamError
 from onboard.link import acks, alerts, frames, housekeeping, packets
 from onboard.link.acks import Ack
@@ -63,7 +65,7 @@ class Report:
         files: files that arrived whole with the right checksum.
         files_incomplete: files of which units are missing.
         files_refused: files given up, and why.
-        duplicates: products that arrived once more under another transaction.
+        duplicates: products and chips that arrived once more under another transaction.
         alerts_repeated: alerts that arrived once more.
     """
 
@@ -112,6 +114,7 @@ class Reception:
         report: what was counted.
         files: where the transfers stand.
         heard_ms: the latest time that a packet bore, UTC milliseconds since 1970, or None.
+        chips: the bytes and the decoded chip for labelling, in order of arrival, each id once.
     """
 
     products: list[tuple[bytes, Product]]
@@ -121,6 +124,7 @@ class Reception:
     report: Report
     files: Reassembly
     heard_ms: int | None
+    chips: list[tuple[bytes, Chip]]
 
 
 def receive(
@@ -323,6 +327,7 @@ class _Station:
         self._missing: dict[int, OrderedDict[int, None]] = {}
         self.files = Reassembly()
         self._products: dict[bytes, tuple[bytes, Product]] = {}
+        self._chips: dict[bytes, tuple[bytes, Chip]] = {}
         self._alerts: dict[bytes, Alert] = {}
         self._housekeeping: list[Housekeeping] = []
         self._acks: dict[bytes, Ack] = {}
@@ -362,6 +367,7 @@ class _Station:
             self.report,
             self.files,
             self._heard_ms,
+            list(self._chips.values()),
         )
 
     def _count(self, packet: Packet, apid: Apid) -> None:
@@ -401,9 +407,20 @@ class _Station:
     def _decode(self, file: File) -> None:
         self.report.files += 1
         try:
-            product = unpack(file.data)
+            known = self._keep_file(file.data)
         except ProductError as error:
             self._undecoded.append(Unfinished(*file.key, file.name, len(file.data), 0, str(error)))
             return
-        self.report.duplicates += product.product_id in self._products
-        self._products.setdefault(product.product_id, (file.data, product))
+        self.report.duplicates += known
+
+    def _keep_file(self, data: bytes) -> bool:
+        """Decode a file by its first bytes; whether it arrived before."""
+        if data.startswith(chips.MAGIC):
+            chip = chips.unpack(data)
+            known = chip.chip_id in self._chips
+            self._chips.setdefault(chip.chip_id, (data, chip))
+        else:
+            product = unpack(data)
+            known = product.product_id in self._products
+            self._products.setdefault(product.product_id, (data, product))
+        return known

@@ -109,7 +109,7 @@ class Limits:
     min_wet: float = 0.005
     min_pixels: int = 30
     min_confidence: float = 0.2
-    min_epistemic: float = 0.01
+    min_epistemic: float = 0.002
     max_chips: int = 2
     max_chips_day: int = 20
 

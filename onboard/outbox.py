@@ -345,6 +345,19 @@ class Outbox(Closing):
             for item, kind, name, size, sendings, left_ms, cause, rule in rows
         ]
 
+    def queued_since(self, kind: Kind, since_ms: int) -> int:
+        """How many items of a kind were queued at or after a time, gone ones included."""
+        tables = ("queue", "ledger")
+        with self._guard():
+            found = [
+                self._db.execute(
+                    f"SELECT count(*) FROM {table} WHERE kind = ? AND created_ms >= ?",
+                    (kind.value, since_ms),
+                ).fetchone()[0]
+                for table in tables
+            ]
+        return int(sum(found))
+
     # --- pass out ---
 
     def waiting(self, sendings: int = 1) -> list[Waiting]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +12,17 @@ from typing import NamedTuple
 import numpy as np
 
 from onboard.arrays import Array, Flags
+from onboard.chip import cut
+from onboard.chip import pack as pack_chip
 from onboard.classes import WATER
 from onboard.conditions import condition_names
 from onboard.errors import FrameError
 from onboard.frames import open_frame
 from onboard.georef import Georef
+from onboard.labelling import Candidate, candidates, choose, features
 from onboard.link import alerts
 from onboard.oddity import survey
-from onboard.outbox import Item, Outbox
+from onboard.outbox import Item, Kind, Outbox, clock_ms
 from onboard.product import (
     EPISTEMIC_POWER,
     ID_BYTES,
@@ -37,6 +40,8 @@ from onboard.reference_water import PermanentWater
 from onboard.scene import OpenFrame
 from onboard.segment import Segmenter
 from onboard.triage import Decision, Limits, Outcome, Sight, decide
+
+DAY_MS = 86_400_000
 
 
 class Entry(NamedTuple):
@@ -90,6 +95,7 @@ class Flown:
         product_id: of the queued product, or None.
         sample_bytes: size of the raw samples.
         product_bytes: size of the packed product, 0 without one.
+        chips: how many chips for labelling were queued.
         seconds: stage → wall-clock seconds.
         notes: what a person should know of the frame.
         conditions: its flags, in words; see `onboard.conditions`.
@@ -105,6 +111,7 @@ class Flown:
     notes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     scene_id: bytes = b""
+    chips: int = 0
 
 
 class Clock:
@@ -148,6 +155,7 @@ class Found:
         beyond: bool ``(H, W)``, outside permanent water; None where that is not known.
         sight: what triage was told.
         decision: what triage said.
+        tiles: those that may become chips for labelling, the most doubtful first.
         notes: what a person should know of the frame.
     """
 
@@ -155,6 +163,7 @@ class Found:
     beyond: Flags | None
     sight: Sight
     decision: Decision
+    tiles: list[Candidate]
     notes: tuple[str, ...]
 
 
@@ -210,19 +219,24 @@ class Runtime:
                 seen = clock.seconds
                 return Flown(path, None, None, frame.sample_bytes, 0, seen, scene_id=scene_id)
             around.before()
-            found = self._look(frame, scene_id, clock)
+            found = self._look(frame, scene_id, clock, _chips_today(outbox))
             around.after()
             packed, alert = b"", b""
             place = None
             if Outcome.ALERT in found.decision.outcomes:
                 with clock.stage("product"):
                     packed, alert, place = self._pack(frame, scene_id, found, acquired)
+            chips: list[Item] = []
+            if Outcome.CHIP in found.decision.outcomes:
+                with clock.stage("chips"):
+                    chips = self._chips(frame, scene_id, found, acquired)
             value = found.decision.value
             entry = Entry(
                 scene_id,
                 model_id,
                 products=(Item(packed, value, place, acquired),) if packed else (),
                 alerts=(Item(alert, value, place, acquired),) if alert else (),
+                chips=tuple(chips),
             )
             with clock.stage("store"):
                 around.keep(outbox, entry)
@@ -231,17 +245,18 @@ class Runtime:
             size, flags = frame.sample_bytes, condition_names(frame.conditions)
         seconds = clock.seconds
         done = (size, len(packed), seconds, notes, flags)
-        return Flown(path, found.decision, product_id, *done, scene_id=scene_id)
+        return Flown(path, found.decision, product_id, *done, scene_id=scene_id, chips=len(chips))
 
-    def _look(self, frame: OpenFrame, scene_id: bytes, clock: Clock) -> Found:
+    def _look(self, frame: OpenFrame, scene_id: bytes, clock: Clock, chips_today: int) -> Found:
         """Segment a frame and decide on it."""
         with clock.stage("segment"):
             seen = observe(self.segmenter, frame, scene_id)
         with clock.stage("triage"):
             beyond, notes = self._beyond(frame.georef)
-            sight = self._sight(seen, beyond, frame.georef)
-            decision = decide(sight, self.limits)
-        return Found(seen, beyond, sight, decision, notes)
+            tiles = candidates(seen.epistemic, observed_pixels(seen.classes))
+            sight = self._sight(seen, beyond, frame.georef, tiles)
+            decision = decide(sight, self.limits, chips_today)
+        return Found(seen, beyond, sight, decision, tiles, notes)
 
     def _beyond(self, georef: Georef) -> tuple[Flags | None, tuple[str, ...]]:
         """Where water would be no permanent water, bool ``(H, W)``; None where not known."""
@@ -261,7 +276,13 @@ class Runtime:
         sensitive = self.segmenter.bundle.sensitive.water if own is None else own
         return counted & (seen.p_water >= sensitive), counted & (seen.classes == WATER)
 
-    def _sight(self, seen: Observation, beyond: Flags | None, georef: Georef) -> Sight:
+    def _sight(
+        self,
+        seen: Observation,
+        beyond: Flags | None,
+        georef: Georef,
+        tiles: Sequence[Candidate],
+    ) -> Sight:
         possible, likely = self._wet(seen, beyond)
         told = likely if likely.any() else possible
         entropy, epistemic = (
@@ -276,6 +297,7 @@ class Runtime:
             wet_balanced=int(likely.sum()),
             entropy=entropy,
             epistemic=epistemic,
+            tile_epistemic=tiles[0].epistemic if tiles else 0.0,
             pixel_area_m2=self.segmenter.bundle.sensor.gsd_m**2 if area is None else area,
             flood=beyond is not None,
             odd=seen.odd,
@@ -292,6 +314,34 @@ class Runtime:
             product, packed[-ID_BYTES:] or None, found.sight, likely if likely.any() else possible
         )
         return packed, alerts.pack(alert), alert.place
+
+    def _chips(
+        self, frame: OpenFrame, scene_id: bytes, found: Found, acquired: int | None
+    ) -> list[Item]:
+        """The tiles that are worth most to the next training."""
+        spread = np.array(self.segmenter.bundle.normalisation.spread)
+        patches = [frame.read(one.row, one.col, one.height, one.width) for one, _ in found.tiles]
+        choices = choose(
+            [one.epistemic for one in found.tiles],
+            [features(patch.reflectance, patch.valid, spread) for patch in patches],
+            found.decision.chips,
+            found.decision.chip_epistemic,
+        )
+        items = []
+        for choice in choices:
+            chip = cut(
+                frame,
+                found.tiles[choice.which].tile,
+                found.seen.classes,
+                scene_id=scene_id,
+                model_id=self.segmenter.bundle.model_id,
+                acquired_ms=acquired,
+                epistemic=found.tiles[choice.which].epistemic,
+                worth=choice.worth,
+            )
+            place = alerts.middle(chip.georef)
+            items.append(Item(pack_chip(chip), choice.worth, place, acquired))
+        return items
 
     def _product(
         self, frame: OpenFrame, scene_id: bytes, found: Found, acquired: int | None
@@ -328,6 +378,11 @@ class Runtime:
                 found.beyond,
             ),
         )
+
+
+def _chips_today(outbox: Outbox) -> int:
+    """Chips for labelling of the last 24 hours."""
+    return outbox.queued_since(Kind.CHIP, clock_ms() - DAY_MS)
 
 
 def _check_size(frame: OpenFrame, max_pixels: int) -> None:

@@ -100,6 +100,14 @@ class OpenFrame(Closing):
         raise NotImplementedError
 
     @property
+    def scaling(self) -> tuple[Array, Array] | None:
+        """Scale and offset per band that make reflectance of the stored samples.
+
+        None where it takes more than that.
+        """
+        return None
+
+    @property
     def sample_bytes(self) -> int:
         """Size of the sensor's bands, uncompressed, in bytes."""
         return int(self.width * self.height * len(self.sensor.bands) * self.dtype.itemsize)
@@ -199,6 +207,11 @@ class Frame(OpenFrame):
     def raw(self) -> bool:
         """Whether the tag ``RADIOMETRY`` calls the samples the camera's counts."""
         return bool(self._tags.get("RADIOMETRY") == "counts")
+
+    @property
+    def scaling(self) -> tuple[Array, Array] | None:
+        """Scale and offset per band that make reflectance of the stored samples."""
+        return None if self.raw else (self._scales, self._offsets)
 
     def samples(self, row: int, col: int, height: int, width: int) -> Array:
         """Stored samples ``(h, w, bands)`` of a window within the frame, contiguous."""

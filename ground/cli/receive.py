@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from onboard.product import Product
     from onboard.reference_water import PermanentWater
 
+CHIPS = "chips"
+"""Folder of chips for labelling within that of a reception."""
+
 
 @click.command("receive")
 @click.argument("stream")
@@ -61,9 +64,10 @@ def command(
     STREAM is a file of transfer frames, - for standard input, or udp://ADDRESS:PORT, which
     listens there (127.0.0.1 where no address is given).
 
-    Each product becomes OUT/<id>.fsp with its maps beside it; OUT/reception.json says what was
-    received and what was lost. What is already there is not written again. Files that are half
-    there are kept in OUT/transfers.state, and the next pass goes on with them.
+    Each product becomes OUT/<id>.fsp with its maps beside it, each chip for labelling
+    OUT/chips/<id>.fsc; OUT/reception.json says what was received and what was lost. What is
+    already there is not written again. Files that are half there are kept in
+    OUT/transfers.state, and the next pass goes on with them.
     """
     import json
 
@@ -80,6 +84,10 @@ def command(
     reception = receive(chunks, name=stream, memory=memory)
     make_folder(out)
     files = [_write(data, product, out, permanent) for data, product in reception.products]
+    for data, chip in reception.chips:
+        path = out / CHIPS / f"{chip.stem}.fsc"
+        if not path.is_file() or path.read_bytes() != data:
+            write_bytes(path, data)
     text = json.dumps(_to_json(reception, files), indent=2) + "\n"
     write_text(out / "reception.json", text)
     if json_file is not None:
@@ -153,8 +161,19 @@ def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
         {**dataclasses.asdict(alert), "frame_id": alert.frame_id.hex()}
         for alert in reception.alerts
     ]
+    chips = [
+        {
+            "id": chip.chip_id.hex(),
+            "scene_id": chip.scene_id.hex(),
+            "bytes": len(data),
+            "worth": chip.worth,
+            "written": f"{CHIPS}/{chip.stem}.fsc",
+        }
+        for data, chip in reception.chips
+    ]
     return {
         "products": products,
+        "chips": chips,
         "alerts": alerts,
         "housekeeping": [housekeeping.to_json(state) for state in reception.housekeeping],
         "commands": [acks.to_json(ack) for ack in reception.acks],
@@ -179,7 +198,8 @@ def _show(reception: Reception, files: list[Written], reference: PermanentWater 
 
 def _lines(reception: Reception, reference: PermanentWater | None) -> Iterator[str]:
     report = reception.report
-    yield f"received: {len(reception.products)} products, {len(reception.alerts)} alerts"
+    counts = (len(reception.products), len(reception.alerts), len(reception.chips))
+    yield "received: {} products, {} alerts, {} chips for labelling".format(*counts)
     lost = ", ".join(f"{count} {name}" for name, count in report.packets_lost.items() if count)
     yield (
         f"frames: {report.frames} good, {report.frames_bad} bad, {report.frames_lost} lost; "

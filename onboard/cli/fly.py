@@ -285,6 +285,7 @@ def to_json(flown: Flown) -> dict[str, Any]:
         "product_id": flown.product_id.hex() if flown.product_id else None,
         "sample_bytes": flown.sample_bytes,
         "product_bytes": flown.product_bytes,
+        "chips": flown.chips,
         "seconds": flown.seconds,
         "conditions": list(flown.conditions),
         "notes": list(flown.notes),

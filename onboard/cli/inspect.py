@@ -1,10 +1,11 @@
-"""``floodsat inspect``: what a bundle, a blob or a product holds."""
+"""``floodsat inspect``: what a bundle, a blob, a product or a chip holds."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,9 @@ UPLINK_BYTES = {"tflite-int8": 500_000, "myriad": 1_500_000}
 @options.trust
 @options.json_file
 def command(path: Path, trust: tuple[Path, ...], json_file: Path | None) -> None:
-    """Verify PATH and show what it holds: a bundle's folder, a .blob or a product's .fsp.
+    """Verify PATH and show what it holds: a bundle's folder, a .blob, a .fsp or a .fsc file.
 
+    A .fsp file is a product, a .fsc file a chip for labelling.
     For a Myriad's blob this is the chip it is for, its resources and, of a bundle's blobs, how
     long a frame of 12 MP would take: a prediction of a model, never a measurement.
     """
@@ -34,15 +36,24 @@ def command(path: Path, trust: tuple[Path, ...], json_file: Path | None) -> None
 
     if os.path.isdir(path):  # unlike Path.is_dir, false where one may not look
         found = _bundle(path, list(trust) or None)
-        show = inspect_tables.bundle
+        inspect_tables.bundle(found)
     else:
-        data = _read(path)
-        is_blob = data.startswith(b"\x7felf")
-        found = _blob(path, data) if is_blob else _product(path, data)
-        show = inspect_tables.blob if is_blob else inspect_tables.product
-    show(found)
+        found, show = _file(path, _read(path))
+        show(found)
     if json_file is not None:
         write_text(json_file, json.dumps(found, indent=1) + "\n")
+
+
+def _file(path: Path, data: bytes) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]:
+    """What a file holds, by its first bytes, and what shows it."""
+    from onboard import chip
+    from onboard.cli import inspect_tables
+
+    if data.startswith(b"\x7felf"):
+        return _blob(path, data), inspect_tables.blob
+    if data.startswith(chip.MAGIC):
+        return _chip(path, data), inspect_tables.product
+    return _product(path, data), inspect_tables.product
 
 
 def _bundle(path: Path, keys: list[Path] | None) -> dict[str, Any]:
@@ -124,13 +135,30 @@ def _read(path: Path) -> bytes:
 
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise ProductError(f"{path}: is larger than any blob or product; give another file")
+            raise ProductError(f"{path}: is larger than any such file; give another one")
         return path.read_bytes()
     except OSError as error:
         raise ProductError(
-            f"{path}: cannot be read ({error.strerror}); name a bundle's folder, a .blob or a "
-            ".fsp file"
+            f"{path}: cannot be read ({error.strerror}); name a bundle's folder, a .blob, a "
+            ".fsp or a .fsc file"
         ) from error
+
+
+def _chip(path: Path, data: bytes) -> dict[str, Any]:
+    from onboard import chip
+    from onboard.errors import ProductError
+
+    try:
+        found = chip.unpack(data)
+    except ProductError as error:
+        raise ProductError(f"{path}: {error}") from error
+    fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+    for name in ("samples", "mask"):
+        shape = "×".join(str(n) for n in fields[name].shape)
+        fields[name] = f"{shape} {fields[name].dtype.name}"
+    fields["georef"] = dataclasses.asdict(found.georef)
+    plain = {k: v.hex() if isinstance(v, bytes) else v for k, v in fields.items()}
+    return {"file": "a chip for labelling", **plain, "bytes": len(data)}
 
 
 def _product(path: Path, data: bytes) -> dict[str, Any]:

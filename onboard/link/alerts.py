@@ -211,16 +211,30 @@ def _value(steps: int, unit: float, none: int) -> float | None:
 
 def _place(grid: Georef, wet: Flags) -> tuple[float, float] | None:
     """Latitude and longitude of the mean wet pixel, or of the frame's middle."""
+    if not wet.any():
+        return middle(grid)
+    return located(grid, _middle(wet.sum(axis=1)), _middle(wet.sum(axis=0)))
+
+
+def middle(grid: Georef) -> tuple[float, float] | None:
+    """Latitude and longitude of the middle of a grid; None where it lies nowhere on Earth."""
+    return located(grid, grid.height / 2, grid.width / 2)
+
+
+def located(grid: Georef, row: float, column: float) -> tuple[float, float] | None:
+    """Latitude and longitude, degrees WGS 84, of a place in a grid; None where there is none.
+
+    Args:
+        grid: the grid.
+        row: in pixels from its upper edge.
+        column: in pixels from its left edge.
+    """
     if not grid.located:
         return None
     from rasterio.warp import transform
 
     from onboard.rasters import GDAL_ERRORS
 
-    row, column = (grid.height / 2, grid.width / 2)
-    if wet.any():
-        row = _middle(wet.sum(axis=1))
-        column = _middle(wet.sum(axis=0))
     a, b, c, d, e, f = grid.transform
     x, y = a * column + b * row + c, d * column + e * row + f
     try:

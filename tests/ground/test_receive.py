@@ -12,6 +12,7 @@ import ground.maps
 from ground.channel import impair
 from ground.cli.receive import command
 from ground.receive import receive
+from onboard.chip import pack as pack_chip
 from onboard.errors import OutputError, ProductError, StreamError
 from onboard.link import alerts, cfdp, frames, housekeeping, packets
 from onboard.link.apid import VC_DATA, Apid
@@ -20,6 +21,7 @@ from onboard.link.downlink import fill
 from onboard.link.packets import Packet
 from onboard.outbox import Item, Outbox
 from onboard.product import pack
+from tests.chips import make_chip
 from tests.products import make_product, noisy_product
 
 CADU = frames.cadu_length()
@@ -397,6 +399,32 @@ def test_command_writes_products_and_report(tmp_path, stream, sent, written):
     assert figures["report"]["frames_lost"] == 1
     assert "received: 3 products, 3 alerts" in result.output
     assert "1 lost" in result.output
+
+
+def test_chips_for_labelling_arrive_whole(tmp_path):
+    chips = [pack_chip(make_chip(seed)) for seed in (1, 2)]
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        items = [Item(data, 1.0) for data in chips]
+        outbox.record(bytes(32), bytes(32), [Item(pack(make_product(3)), 1.0)], chips=items)
+        stream = fill(outbox, 10**6, 2, NOW).stream
+    (tmp_path / "pass.bin").write_bytes(stream)
+    arguments = [str(tmp_path / "pass.bin"), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 0, result.output
+    assert "received: 1 products, 0 alerts, 2 chips for labelling" in result.output
+    told = json.loads((tmp_path / "out" / "reception.json").read_text())["chips"]
+    for data, one in zip(chips, told, strict=True):
+        assert one["id"] == data[-16:].hex()
+        assert (tmp_path / "out" / one["written"]).read_bytes() == data
+    assert receive(stream).report.duplicates == 0
+
+
+def test_a_damaged_chip_is_refused_with_its_reason():
+    data = bytearray(pack_chip(make_chip(1)))
+    data[-1] ^= 1
+    reception = receive(framed(cfdp.pdus(bytes(data), "x.fsc", 1)))
+    assert reception.chips == []
+    assert "do not match its id" in reception.report.files_refused[0].reason
 
 
 def test_command_is_idempotent(tmp_path, stream, sent, written):

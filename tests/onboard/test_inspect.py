@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from onboard import bundle, signing, vpu
+from onboard.chip import pack as pack_chip
 from onboard.cli import run
 from onboard.cli.inspect_tables import parity_rows
 from onboard.product import pack
 from onboard.tiles import Tiling
+from tests.chips import make_chip
 from tests.onboard import test_vpu
 from tests.products import make_product
 from tests.samples import BUNDLE, DEMO_KEY
@@ -193,3 +195,22 @@ def test_the_complete_manifest_is_in_the_json(tmp_path: Path) -> None:
     manifest = json.loads((path / bundle.MANIFEST).read_bytes())
     assert {name: found[name] for name in manifest} == manifest
     assert set(found["blobs"]) == {"ma2450", "ma2480"}
+
+
+def test_a_chip_for_labelling(tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "c.fsc"
+    path.write_bytes(pack_chip(make_chip()))
+    found = inspected(path)
+    assert found["samples"] == "24×33×4 uint16"
+    assert found["bands"] == ["blue", "green", "red", "nir"]
+    assert found["scene_id"] == bytes(32).hex()
+    assert found["bytes"] == path.stat().st_size
+    shown = capfd.readouterr().out
+    assert "a chip for labelling" in shown
+    assert "blue green red nir" in shown
+
+
+def test_a_damaged_chip(tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "c.fsc"
+    path.write_bytes(pack_chip(make_chip())[:-1])
+    refused(capfd, path, "receive it again")

@@ -11,10 +11,11 @@ import pytest
 import rasterio
 from rasterio.warp import transform
 
-from onboard import bundle, engines
+from onboard import bundle, chip, engines
 from onboard.errors import EngineError, FrameError, OutputError
+from onboard.labelling import candidates
 from onboard.link import alerts
-from onboard.outbox import Kind, Outbox
+from onboard.outbox import Item, Kind, Outbox, clock_ms
 from onboard.product import dequantise, unpack
 from onboard.reference_water import PermanentWater
 from onboard.runtime import Around, Entry, Runtime
@@ -22,6 +23,7 @@ from onboard.runtime import keep as plain_keep
 from onboard.scene import Frame
 from onboard.segment import Segmenter
 from onboard.triage import Outcome
+from tests.chips import make_chip
 from tests.samples import BUNDLE, FRAME, SAMPLES, UTM, crop, write_frame
 
 
@@ -61,7 +63,7 @@ def test_a_flood_becomes_a_product_and_an_alert(
     flown = runtime.fly(wet, outbox)
     assert flown.decision is not None
     assert flown.decision.outcomes[:2] == (Outcome.ALERT, Outcome.PRODUCT)
-    alert_item, product_item = outbox.waiting()
+    alert_item, product_item = outbox.waiting()[:2]
     assert (alert_item.kind, product_item.kind) == (Kind.ALERT, Kind.PRODUCT)
     product, alert = unpack(product_item.data), alerts.unpack(alert_item.data)
     assert product.product_id == flown.product_id
@@ -149,7 +151,7 @@ def test_the_committed_frame_and_its_reference(runtime: Runtime, outbox: Outbox)
     reference = PermanentWater(SAMPLES / "frame_permanent.tif")
     flown = dataclasses.replace(runtime, reference=reference).fly(FRAME, outbox)
     assert flown.product_id is not None
-    alert, product = (item.data for item in outbox.waiting())
+    alert, product = (item.data for item in outbox.waiting()[:2])
     found = unpack(product)
     assert found.subject == "flood"
     assert found.reference_version == reference.version
@@ -217,6 +219,67 @@ def test_an_alert_alone_is_about_what_is_possible(
     assert alert.place == pytest.approx(item.place, abs=1e-7)
     assert item.acquired_ms == alert.acquired_ms == 1_784_024_493_000
     assert item.value == flown.decision.value > 0
+
+
+def chips_of(outbox: Outbox) -> list[chip.Chip]:
+    return [chip.unpack(item.data) for item in outbox.waiting() if item.kind is Kind.CHIP]
+
+
+def test_the_most_doubtful_tiles_become_chips(runtime: Runtime, outbox: Outbox) -> None:
+    flown = with_limit(runtime, "max_chips", 3).fly(FRAME, outbox)
+    assert flown.decision is not None
+    assert Outcome.CHIP in flown.decision.outcomes
+    found = chips_of(outbox)
+    assert flown.chips == len(found) > 0
+    with Frame(FRAME, runtime.segmenter.bundle.sensor) as frame:
+        whole = runtime.segmenter.whole(frame)
+        best = candidates(whole.maps.epistemic, whole.classes <= 1)
+        assert found[0].scene_id == frame.scene_id()
+        assert (found[0].row, found[0].col) == (best[0].tile.row, best[0].tile.col)
+        for one in found:
+            window = (slice(one.row, one.row + 128), slice(one.col, one.col + 128))
+            np.testing.assert_array_equal(one.mask, whole.classes[window])
+            np.testing.assert_array_equal(one.samples, frame.samples(one.row, one.col, 128, 128))
+            assert one.epistemic >= runtime.limits.min_epistemic
+    values = [item.value for item in outbox.waiting() if item.kind is Kind.CHIP]
+    assert values == [one.worth for one in found] == sorted(values, reverse=True)
+    assert all(item.place for item in outbox.waiting())
+
+
+def test_the_same_frame_gives_the_same_chips(
+    runtime: Runtime, outbox: Outbox, tmp_path: Path
+) -> None:
+    runtime.fly(FRAME, outbox)
+    with Outbox(tmp_path / "other.sqlite") as other:
+        runtime.fly(FRAME, other)
+        assert [chip.pack(c) for c in chips_of(other)] == [chip.pack(c) for c in chips_of(outbox)]
+
+
+def test_the_day_has_an_end_of_chips(runtime: Runtime, outbox: Outbox) -> None:
+    day = with_limit(runtime, "max_chips_day", 3)
+    made = [Item(chip.pack(make_chip(seed)), 0.1) for seed in (1, 2)]
+    outbox.record(b"x" * 32, b"m" * 32, chips=made[:1])
+    outbox.record(b"y" * 32, b"m" * 32, chips=made[1:])
+    # One that left the queue counts too, one of the day before does not.
+    outbox.evict([outbox.waiting()[0].item], "test")
+    outbox.record(
+        b"z" * 32,
+        b"m" * 32,
+        chips=[Item(chip.pack(make_chip(3)), 0.1)],
+        now_ms=clock_ms() - 9 * 10**7,
+    )
+    flown = day.fly(FRAME, outbox)
+    assert flown.chips == 1
+    assert flown.decision is not None
+    assert "2 chips in 24 hours (at most 3)" in flown.decision.reason
+
+
+def test_moving_the_doubt_of_a_tile_changes_the_chips(runtime: Runtime, outbox: Outbox) -> None:
+    flown = with_limit(runtime, "min_epistemic", 0.5).fly(FRAME, outbox)
+    assert flown.decision is not None
+    assert Outcome.CHIP not in flown.decision.outcomes
+    assert flown.chips == 0
+    assert chips_of(outbox) == []
 
 
 def test_permanent_water_alone_is_no_flood(
@@ -310,7 +373,7 @@ def test_coordinates_that_lead_nowhere(runtime: Runtime, outbox: Outbox, tmp_pat
     reference = write_reference(tmp_path / "r.tif", np.zeros((200, 180), np.uint8))
     flown = dataclasses.replace(runtime, reference=reference).fly(path, outbox)
     assert flown.product_id is not None
-    alert, product = (item.data for item in outbox.waiting())
+    alert, product = (item.data for item in outbox.waiting()[:2])
     assert alerts.unpack(alert).place is None
     assert unpack(product).subject == "water"
 

@@ -171,5 +171,5 @@ def test_whatever_is_seen_is_explained(
     assert 0 <= decision.chips <= LIMITS.max_chips
     assert decision.value >= 0
     assert "\n" not in decision.reason
-    for limit in ("70%", "50%", "0.50%", "at least 30", "0.20", "0.0100", "at most 20"):
+    for limit in ("70%", "50%", "0.50%", "at least 30", "0.20", "0.0020", "at most 20"):
         assert limit in decision.reason
