@@ -1,4 +1,8 @@
-"""From reflectance to what the network eats: zero mean, unit spread, clipped.
+"""From reflectance to what the network eats: its logarithm, zero mean, unit spread, clipped.
+
+A logarithm turns gains into offsets and band ratios, on which water indices rest, into
+differences, which a convolution can take; it also spreads the dark end, where water lies. A small
+floor keeps it finite and noise in the dark harmless.
 
 Clipping bounds every activation that follows, so that raw digital numbers or saturated pixels
 cannot overflow 16-bit floats on board.
@@ -17,17 +21,29 @@ from onboard.arrays import Array
 
 @dataclass(frozen=True)
 class Normalisation:
-    """``clip((reflectance - mean) / spread, -limit, limit)`` per band.
+    """``clip((x - mean) / spread, -limit, limit)`` per band.
+
+    ``x`` is ``log(max(reflectance, 0) + floor)``, or with a floor of 0 the reflectance itself.
 
     Attributes:
-        mean: per band, reflectance.
-        spread: per band, reflectance.
+        mean: of x, per band.
+        spread: of x, per band.
         limit: largest magnitude after normalisation.
+        floor: reflectance added before the logarithm is taken; 0 for no logarithm.
     """
 
     mean: tuple[float, ...]
     spread: tuple[float, ...]
     limit: float = 10.0
+    floor: float = 0.0
+
+    def scaled(self, reflectance: Array) -> Array:
+        """The reflectance, or its logarithm: float32 of the same shape, a new array."""
+        if not self.floor:
+            return np.array(reflectance, np.float32)
+        x = np.maximum(reflectance, np.float32(0), dtype=np.float32)
+        x += np.float32(self.floor)
+        return np.asarray(np.log(x, out=x))
 
     def apply(self, reflectance: Array, valid: Array) -> Array:
         """Normalise; pixels without data become 0, the mean.
@@ -43,7 +59,8 @@ class Normalisation:
         # Whole rows at once: numpy is slow where the innermost axis is as short as the bands are.
         mean = np.tile(np.asarray(self.mean, np.float32), width)
         scale = np.tile(np.float32(1.0) / np.asarray(self.spread, np.float32), width)
-        x = np.subtract(reflectance.reshape(height, width * bands), mean, dtype=np.float32)
+        x = self.scaled(reflectance.reshape(height, width * bands))
+        x -= mean
         x *= scale
         np.clip(x, -self.limit, self.limit, out=x)
         x = x.reshape(height, width, bands)
@@ -53,9 +70,19 @@ class Normalisation:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
-        return {"mean": list(self.mean), "spread": list(self.spread), "limit": self.limit}
+        return {
+            "mean": list(self.mean),
+            "spread": list(self.spread),
+            "limit": self.limit,
+            "floor": self.floor,
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Normalisation:
         """The inverse of `to_json`."""
-        return cls(tuple(data["mean"]), tuple(data["spread"]), float(data["limit"]))
+        return cls(
+            tuple(data["mean"]),
+            tuple(data["spread"]),
+            float(data["limit"]),
+            float(data.get("floor", 0.0)),
+        )

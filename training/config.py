@@ -28,6 +28,7 @@ class TrainConfig:
         weight_decay: decoupled (AdamW), per step; has no part in the Bayesian objective.
         length_scale: of the Gaussian prior over the weights, which sets their squared norm in the
             loss from the dropout rates and the data size (`training.prior`); 0 for none.
+        log_floor: reflectance added before the network is fed its logarithm; 0 feeds reflectance.
         widths: feature channels per level, half resolution first.
         dropout: probability that a channel of a site is dropped.
         learned_dropout: learn a rate for each site, starting from ``dropout``.
@@ -47,6 +48,7 @@ class TrainConfig:
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     length_scale: float = 0.0
+    log_floor: float = 0.03
     widths: tuple[int, ...] = (16, 32, 48)
     dropout: float = 0.2
     learned_dropout: bool = False
@@ -121,6 +123,7 @@ def _check(config: TrainConfig, source: str) -> None:
         "learning_rate": (0 < config.learning_rate < math.inf, "a number above 0"),
         "weight_decay": (0 <= config.weight_decay < math.inf, "0 or more"),
         "length_scale": (0 <= config.length_scale < math.inf, "0 or more"),
+        "log_floor": (0 <= config.log_floor < math.inf, "0 or more"),
         "widths": (levels, f"2 to {MAX_LEVELS} numbers of 1 or more"),
         "crop": (
             config.crop >= stride and config.crop % stride == 0,

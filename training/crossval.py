@@ -26,11 +26,14 @@ from training.calibrate import fit_temperature
 from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
 from training.fit import Epoch, Fitted, chip_refs, deciders, fit, pass_logits
+from training.ndwi import ndwi
 from training.splits import Fold
 
 FIGURES = "crossval.json"
 THRESHOLD = 0.5
 BOOTSTRAP_SEED = 0
+DRY = -0.2
+SURE = 0.1
 EVERY = 8
 """Temperatures are fitted on every so-manieth pixel."""
 
@@ -42,11 +45,14 @@ class HeldOut(NamedTuple):
         logits: float16 ``(T, N)`` of the passes.
         water: bool ``(N,)``.
         places: name of the place of every pixel, ``(N,)``.
+        dry: bool ``(N,)``, whether the pixel looks dry: an NDWI below `DRY`; None where the
+            sensor has no bands for it.
     """
 
     logits: npt.NDArray[np.float16]
     water: npt.NDArray[np.bool_]
     places: npt.NDArray[np.str_]
+    dry: npt.NDArray[np.bool_] | None
 
 
 def cross_validate(
@@ -80,14 +86,15 @@ def cross_validate(
             on_step,
             fold=fold,
         )
-        held.append(_predict(fitted, deciders(chip_refs(folders, sensor, fold)[1], sensor)))
+        judging = deciders(chip_refs(folders, sensor, fold)[1], sensor)
+        held.append(_predict(fitted, judging, sensor))
     found = figures(held)
     files.write_text(out / FIGURES, json.dumps(found, indent=1) + "\n")
     return found
 
 
-def _predict(fitted: Fitted, judging: Sequence[bool]) -> HeldOut:
-    logits, water, places = [], [], []
+def _predict(fitted: Fitted, judging: Sequence[bool], sensor: Sensor) -> HeldOut:
+    logits, water, places, dry = [], [], [], []
     for index, judges in enumerate(judging):
         if not judges:
             continue
@@ -97,13 +104,22 @@ def _predict(fitted: Fitted, judging: Sequence[bool]) -> HeldOut:
         logits.append(pass_logits(fitted, inputs)[0][:, known].astype(np.float16))
         water.append(label[known] == 1)
         places.append(np.full(water[-1].size, fitted.held.places[index]))
-    return HeldOut(np.concatenate(logits, axis=1), np.concatenate(water), np.concatenate(places))
+        values = ndwi(fitted.held.chip(index).reflectance[known], sensor)
+        if values is not None:
+            dry.append(values < DRY)
+    return HeldOut(
+        np.concatenate(logits, axis=1),
+        np.concatenate(water),
+        np.concatenate(places),
+        np.concatenate(dry) if dry else None,
+    )
 
 
 def figures(held: Sequence[HeldOut]) -> dict[str, Any]:
     """Pooled figures over all folds, at the threshold of 1/2, as plain JSON types.
 
-    ``temperatures`` holds that of every fold; ``iou_by_fold`` and ``iou_by_place`` the spread.
+    ``temperatures`` holds that of every fold; ``iou_by_fold`` and ``iou_by_place`` the spread;
+    ``labels`` what speaks of labels that show more water than the image does, see `_labels`.
     """
     taus = [
         _temperature([other for j, other in enumerate(held) if j != i] or held)
@@ -130,7 +146,29 @@ def figures(held: Sequence[HeldOut]) -> dict[str, Any]:
             for a, b in zip(np.split(said, ends), np.split(true, ends), strict=True)
         ],
         **scores.figures(p, entropy, entropy - aleatoric, true, THRESHOLD),
+        "labels": _labels(p, true, [h.dry for h in held]),
         "iou_by_place": {g: both[g] / either[g] for g in sorted(both) if either[g]},
+    }
+
+
+def _labels(
+    p: npt.NDArray[Any], true: npt.NDArray[np.bool_], dry: Sequence[npt.NDArray[np.bool_] | None]
+) -> dict[str, float]:
+    """How much of the missed water looks as dry as land does, and the IoU without such misses.
+
+    A miss does not count where the network is sure of land (below `SURE`) and the pixel looks
+    dry: there the label says what no image of that date shows.
+    """
+    known = [part for part in dry if part is not None]
+    if len(known) < len(dry):
+        return {}
+    looks_dry, said = np.concatenate(known), p >= THRESHOLD
+    missed, found = true & ~said, true & said
+    doubtful = missed & looks_dry & (p < SURE)
+    groups = {"missed_water": missed, "found_water": found, "land": ~true}
+    return {
+        **{f"dry_share_of_{k}": float(looks_dry[v].mean()) for k, v in groups.items() if v.any()},
+        "iou_without_sure_dry_misses": scores.iou(said[~doubtful], true[~doubtful]),
     }
 
 

@@ -21,6 +21,7 @@ from onboard.sensor import Sensor
 from training import scores, smallest
 from training.augment import rescale
 from training.chips import UNKNOWN, Chip, ChipFolder
+from training.ndwi import ndwi
 from training.splits import split_ids
 
 BOOTSTRAP_SEED = 0
@@ -168,18 +169,14 @@ def _interval(results: Sequence[Scored]) -> list[float]:
 
 
 def _ndwi(results: Sequence[Scored], sensor: Sensor) -> float:
-    """Best IoU of one NDWI threshold (McFeeters 1996), fitted on these very chips.
-
-    NaN where the sensor lacks green or near infrared.
-    """
-    if not {"green", "nir"} <= set(sensor.bands):
-        return math.nan
-    at = [sensor.bands.index(band) for band in ("green", "nir")]
+    """Best IoU of one NDWI threshold, fitted on these very chips; NaN where it has no bands."""
     values, labels = [], []
     for r in results:
         known = r.chip.water != UNKNOWN
-        green, nir = r.chip.reflectance[known][:, at].T
-        values.append((green - nir) / np.where(np.abs(green + nir) < 1e-6, 1e-6, green + nir))
+        index = ndwi(r.chip.reflectance[known], sensor)
+        if index is None:
+            return math.nan
+        values.append(index)
         labels.append(r.chip.water[known] == 1)
     index, true = np.concatenate(values), np.concatenate(labels)
     return max(scores.iou(index > threshold, true) for threshold in NDWI_GRID)

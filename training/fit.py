@@ -198,7 +198,7 @@ def _start_record(
         **fixed,
         "config": _plain(config),
         "network": network.to_json(),
-        "normalisation": measure_normalisation(train, sensor).to_json(),
+        "normalisation": measure_normalisation(train, sensor, config.log_floor).to_json(),
         "versions": {
             "floodsat": __version__,
             "python": platform.python_version(),

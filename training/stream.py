@@ -144,22 +144,38 @@ class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]
         return len(self._refs)
 
     def __getitem__(self, index: int) -> Batch:
+        return batch_of([self.chip(index)], self._normalisation, self._masks)
+
+    def chip(self, index: int) -> Chip:
+        """One chip, padded to a size that the network takes."""
         chip = self._refs[index].read(self._sensor)
         side = -(-max(chip.water.shape) // self._stride) * self._stride
-        whole = augment.crop(chip, side, np.random.default_rng(0))
-        return batch_of([whole], self._normalisation, self._masks)
+        return augment.crop(chip, side, np.random.default_rng(0))
 
 
-def measure_normalisation(refs: Sequence[ChipRef], sensor: Sensor) -> Normalisation:
-    """Mean and spread per band over every 16th pixel of the chips."""
-    count, total, squares = 0, np.zeros(len(sensor.bands)), np.zeros(len(sensor.bands))
+def measure_normalisation(
+    refs: Sequence[ChipRef], sensor: Sensor, floor: float = 0.0
+) -> Normalisation:
+    """Mean and spread per band over every 16th pixel of the chips.
+
+    Args:
+        refs: the chips that train.
+        sensor: whose bands.
+        floor: of the logarithm, see `onboard.normalise.Normalisation`.
+    """
+    bands = len(sensor.bands)
+    plain = Normalisation((0.0,) * bands, (1.0,) * bands, floor=floor)
+    count, total, squares = 0, np.zeros(bands), np.zeros(bands)
     for ref in refs:
-        some: npt.NDArray[Any] = ref.read(sensor).reflectance[::4, ::4].reshape(-1, len(total))
+        some: npt.NDArray[Any] = ref.read(sensor).reflectance[::4, ::4].reshape(-1, bands)
+        some = plain.scaled(some).astype(np.float64)
         count += len(some)
-        total += some.sum(axis=0, dtype=np.float64)
-        squares += (some.astype(np.float64) ** 2).sum(axis=0)
+        total += some.sum(axis=0)
+        squares += (some**2).sum(axis=0)
     mean = total / count
     spread = np.sqrt(np.maximum(squares / count - mean**2, 1e-8))
     return Normalisation(
-        tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) for s in spread)
+        tuple(round(float(m), 6) for m in mean),
+        tuple(round(float(s), 6) for s in spread),
+        floor=floor,
     )

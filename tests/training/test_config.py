@@ -22,6 +22,7 @@ CONFIGS = st.builds(
     learning_rate=st.floats(0, 1e30, exclude_min=True),
     weight_decay=WEIGHTS,
     length_scale=WEIGHTS,
+    log_floor=SHARES,
     learned_weights=st.booleans(),
     widths=st.lists(st.integers(1, 512), min_size=2, max_size=MAX_LEVELS).map(tuple),
     dropout=st.floats(0, 1, exclude_max=True),

@@ -99,7 +99,7 @@ def held_out(seed: int, wrong: float, places: int) -> HeldOut:
     said = water ^ (rng.random(water.size) < wrong)
     logits = np.where(said, 1.5, -1.5) + rng.normal(0, 0.2, (2, water.size))
     names = np.repeat([f"set/{seed}-{i}" for i in range(places)], 400)
-    return HeldOut(logits.astype(np.float16), water, names)
+    return HeldOut(logits.astype(np.float16), water, names, ~said)
 
 
 def test_the_figures_are_pooled_over_the_folds() -> None:
@@ -111,6 +111,9 @@ def test_the_figures_are_pooled_over_the_folds() -> None:
     assert found["iou"] == pytest.approx((said & true).sum() / (said | true).sum(), abs=0.01)
     assert found["iou_by_fold"][0] > found["iou"] > found["iou_by_fold"][1]
     assert len(found["iou_by_place"]) == found["places"] == 3
+    labels = found["labels"]
+    assert labels["dry_share_of_missed_water"] > 0.9
+    assert labels["dry_share_of_found_water"] < 0.1
     low, high = found["iou_interval_95"]
     assert low <= found["iou"] <= high
 
@@ -121,3 +124,16 @@ def test_a_fold_has_no_say_in_its_own_temperature() -> None:
     first, second = figures([clean, noisy])["temperatures"]
     assert first > 1 > second
     assert figures([noisy, clean])["temperatures"] == [second, first]
+
+
+def test_misses_that_look_dry_are_told_apart() -> None:
+    """Half of the water is missed with certainty; where it looks dry the label is in doubt."""
+    water = np.array([True] * 8 + [False] * 8)
+    logits = np.where(np.arange(16) < 4, 3.0, -9.0)[None].repeat(2, 0).astype(np.float16)
+    places = np.full(16, "set/0")
+    wet, dry = (np.full(16, looks) for looks in (False, True))
+    for looks, expected in ((wet, 0.5), (dry, 1.0)):
+        found = figures([HeldOut(logits, water, places, looks)])
+        assert found["iou"] == 0.5
+        assert found["labels"]["iou_without_sure_dry_misses"] == expected
+    assert figures([HeldOut(logits, water, places, None)])["labels"] == {}

@@ -221,6 +221,11 @@ def test_normalisation_is_measured_over_all_chips(tmp_path: Path) -> None:
     pixels = np.concatenate([ref.read(VNIR4).reflectance[::4, ::4].reshape(-1, 4) for ref in refs])
     np.testing.assert_allclose(found.mean, pixels.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(found.spread, pixels.std(axis=0), atol=1e-5)
+    logs = np.log(np.maximum(pixels, 0) + 0.03)
+    found = measure_normalisation(refs, VNIR4, floor=0.03)
+    assert found.floor == 0.03
+    np.testing.assert_allclose(found.mean, logs.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(found.spread, logs.std(axis=0), atol=1e-5)
 
 
 @pytest.mark.usefixtures("untrained")
