@@ -189,14 +189,16 @@ def test_a_fetch_that_broke_off_goes_on(sen1: Mirror, tmp_path: Path) -> None:
     assert content(whole) == content(out)
 
 
-def killed_in_the_middle(mirror: Mirror, arguments: list[str], out: Path, size: int) -> None:
+def killed_in_the_middle(
+    mirror: Mirror, arguments: list[str], out: Path, size: int, patience: int = 600
+) -> None:
     """Run the command until the mirror holds back after ``size`` bytes, and kill it hard."""
     environment = dict(os.environ, PYTHONPATH=str(ROOT), no_proxy="127.0.0.1")
     command = [sys.executable, "-m", "onboard", *arguments]
     child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
         assert mirror.held.wait(120)
-        for _ in range(600):
+        for _ in range(patience):
             if any(p.stat().st_size == size for p in out.rglob("*.part")):
                 break
             time.sleep(0.05)
@@ -225,6 +227,30 @@ def test_a_fetch_that_was_killed_goes_on(world: Mirror, tmp_path: Path, capfd: A
     whole = tmp_path / "whole"
     brought(WORLDFLOODS, world, whole)
     assert content(whole) == content(out)
+
+
+@pytest.mark.soak
+def test_a_fetch_that_is_killed_again_and_again_goes_on(sen1: Mirror, tmp_path: Path) -> None:
+    """Killed 30 times, each time after another number of bytes of whatever file comes next."""
+    out, rng = tmp_path / "out", np.random.default_rng(7)
+    arguments = ["data", "fetch", "sen1floods11", "--out", str(out), "--base-url", sen1.url]
+    for _ in range(30):
+        done = {path.stem for path in (out / "fetched").glob("*.json")}
+        for path, made in sen1.files.items():
+            if "S1Hand" not in path and Path(path).stem.rpartition("_")[0] not in done:
+                sen1.holds[path] = int(rng.integers(1, len(made)))
+        sen1.held.clear()
+        sen1.go.clear()
+        killed_in_the_middle(sen1, arguments, out, size=-1, patience=3)
+        if out.joinpath("index.csv").exists() and list((out / "images").glob("*.tif")):
+            folder = ChipFolder.open(out)
+            assert [folder.read(chip, VNIR4).id for chip in folder.ids] == list(folder.ids)
+    sen1.holds.clear()
+    assert brought(SEN1FLOODS11, sen1, out, side=512).chips == 6
+    whole = tmp_path / "whole"
+    brought(SEN1FLOODS11, sen1, whole, side=512)
+    assert content(whole) == content(out)
+    assert verify(out) == (12, [])
 
 
 @pytest.mark.parametrize("step", ["labels", "images", "record"])
