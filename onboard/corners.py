@@ -21,6 +21,7 @@ from onboard.georef import Affine6, Georef
 from onboard.rasters import GDAL_ERRORS
 
 WGS84 = "EPSG:4326"
+CORNER_NAMES = ("upper_left", "upper_right", "lower_right", "lower_left")
 MAX_RESIDUAL = 0.05
 """Of the shorter side: beyond it, no camera that looks at the ground made these corners."""
 MIN_ANGLE_DEG = 20.0

@@ -15,7 +15,7 @@ import numpy as np
 from onboard.arrays import Floats
 from onboard.capture import MAX_SIGMA_M, MAX_SIGMA_S, QUALITIES, Capture, parse_time
 from onboard.conditions import View
-from onboard.corners import fit_corners
+from onboard.corners import CORNER_NAMES, fit_corners
 from onboard.errors import FrameError
 from onboard.fields import Fields
 from onboard.georef import Georef
@@ -25,7 +25,6 @@ FORMAT = 1
 SUFFIXES = (".json", ".toml")
 INTERLEAVES = ("bip", "bil", "bsq")
 ORDERS = {"little": "<u2", "big": ">u2"}
-CORNERS = ("upper left", "upper right", "lower right", "lower left")
 MAX_SIDE = 65_535
 MAX_SIDECAR_BYTES = 65_536
 
@@ -128,11 +127,11 @@ def _beside(path: Path, fields: Fields) -> Path:
 
 
 def _corners(fields: Fields) -> Floats:
-    """Latitude and longitude, float64 ``(4, 2)``, in the order of `CORNERS`."""
+    """Latitude and longitude, float64 ``(4, 2)``, in the order of `CORNER_NAMES`."""
     table = fields.table("corners")
     rows = []
-    for name in CORNERS:
-        corner = table.table(name.replace(" ", "_"))
+    for name in CORNER_NAMES:
+        corner = table.table(name)
         rows.append(
             (corner.number("latitude", -90.0, 90.0), corner.number("longitude", -180.0, 180.0))
         )

@@ -16,6 +16,7 @@ from onboard.conditions import Condition
 from onboard.errors import ConfigError, FrameError
 from onboard.frames import open_frame
 from onboard.profile import Profile, load
+from onboard.raw import RawFrame
 from onboard.registration import resample
 from onboard.sensor import VNIR4, Sensor
 from tests.raw_frames import (
@@ -558,3 +559,29 @@ def test_dead_map_helper_names_its_planes(tmp_path: Path) -> None:
     write_dead(tmp_path / "dead.tif", np.ones((4, 3, 3)))
     with pytest.raises(ConfigError, match="is not the dead-pixel map that the profile names"):
         load(path)
+
+
+# --- what it costs ----------------------------------------------------------------------------
+
+
+def test_opening_a_large_frame_reads_little_of_it(
+    tmp_path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    height, width = 3000, 4000
+    path = write_raw(tmp_path, np.zeros((4, 1, 1), np.uint16))
+    from tests.raw_frames import sidecar
+
+    path.write_text(json.dumps(sidecar(height, width)), "utf-8")
+    with (tmp_path / "f.raw").open("wb") as file:
+        file.truncate(height * width * 8)
+    read, whole = [], RawFrame.samples
+
+    def counted(self: Any, row: int, col: int, height: int, width: int) -> Any:
+        read.append(height * width)
+        return whole(self, row, col, height, width)
+
+    monkeypatch.setattr(RawFrame, "samples", counted)
+    with open_frame(path, VNIR4, profile) as frame:
+        assert sum(read) < 0.08 * height * width
+        assert max(read) < 0.03 * height * width
+        assert frame.conditions & Condition.UNREGISTERED

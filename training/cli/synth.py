@@ -13,6 +13,7 @@ from onboard.files import make_folder, ours_to_replace, replacing_folder
 
 if TYPE_CHECKING:
     from training.synth.frame import Recipe, SyntheticFrame
+    from training.synth.rawframe import Camera
 
 MAX_COUNT = 100_000
 
@@ -34,6 +35,14 @@ MAX_COUNT = 100_000
     help="JSON file with recipe fields to fix; the rest is drawn.",
 )
 @click.option("--chips", is_flag=True, help="Write a chip folder for training.")
+@click.option("--raw", is_flag=True, help="Write raw twins with sidecars and a camera's profile.")
+@click.option(
+    "--misregistration",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Most that a band of a raw twin lies off, pixels.",
+)
 def command(
     out: Path,
     count: int,
@@ -45,11 +54,15 @@ def command(
     biome: str | None,
     recipe_file: Path | None,
     chips: bool,
+    raw: bool,
+    misregistration: float,
 ) -> None:
     """Make multispectral frames of floods that never were, with their truth.
 
     Without --chips: DIR/frame.tif, frame_truth.tif and frame_permanent.tif, with the seed in
     the name when there are several. With --chips: images/, labels/, index.csv and dataset.toml.
+    With --raw also frame.raw with frame.json, the same ground as counts, and camera.toml with
+    camera_dead.tif, the profile of the camera that took it: see docs/frames.md.
     What no option fixes is drawn at random from the seed. The same options give the same files.
     """
     if not 1 <= count <= MAX_COUNT:
@@ -57,10 +70,14 @@ def command(
     fixed = _fixed(recipe_file, cloud_fraction=clouds, flood_fraction=flood, biome=biome)
     side = size if size is not None else (128 if chips else 1024)
     recipes = _recipes(fixed, count, seed, side, gsd)
+    if chips and raw:
+        raise ConfigError("--chips and --raw exclude each other; chips are reflectance")
+    if misregistration and not raw:
+        raise ConfigError("--misregistration is of raw twins; add --raw")
     if chips:
         _write_chip_folder(out, recipes, gsd)
     else:
-        _write_frames(out, recipes)
+        _write_frames(out, recipes, _camera(recipes, seed, misregistration) if raw else None)
 
 
 def _fixed(recipe_file: Path | None, **options: Any) -> dict[str, Any]:
@@ -91,10 +108,19 @@ def _recipes(fixed: dict[str, Any], count: int, seed: int, side: int, gsd: float
     return [random_recipe(**{"seed": seed + i, **known}) for i in range(count)]
 
 
-def _write_frames(out: Path, recipes: list[Recipe]) -> None:
+def _camera(recipes: list[Recipe], seed: int, misregistration: float) -> Camera:
+    from training.synth.rawframe import draw_camera
+
+    return draw_camera(seed, recipes[0].height, recipes[0].width, misregistration)
+
+
+def _write_frames(out: Path, recipes: list[Recipe], camera: Camera | None) -> None:
     from training.synth.geotiff import write_image, write_permanent, write_truth
+    from training.synth.rawframe import write_camera, write_raw
 
     make_folder(out)
+    if camera is not None:
+        write_camera(out, camera)
     for frame in _progress(recipes):
         stem = "frame" if len(recipes) == 1 else f"frame_{frame.recipe.seed}"
         parts: tuple[tuple[str, Callable[[Path, SyntheticFrame], None]], ...] = (
@@ -104,6 +130,8 @@ def _write_frames(out: Path, recipes: list[Recipe]) -> None:
         )
         for suffix, write in parts:
             write(out / f"{stem}{suffix}.tif", frame)
+        if camera is not None:
+            write_raw(out, stem, frame, camera)
 
 
 def _write_chip_folder(out: Path, recipes: list[Recipe], gsd: float) -> None:

@@ -40,6 +40,7 @@ def expose(
     gain: float,
     noise: float,
     rng: np.random.Generator,
+    shift: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.uint16]:
     """One band of a frame.
 
@@ -50,11 +51,16 @@ def expose(
         gain: calibration factor, about 1.
         noise: multiple of the nominal noise.
         rng: a stream for this band's noise.
+        shift: (rows, columns) in pixels by which the band lies lower and further right than it
+            should.
 
     Returns:
         uint16 (height, width), reflectance × 10000.
     """
     blurred = ndimage.gaussian_filter(reflectance, BLUR_PX[band] * CELLS_PER_PIXEL, truncate=3.0)
+    if any(shift):
+        moved = [CELLS_PER_PIXEL * at for at in shift]
+        blurred = ndimage.shift(blurred, moved, order=3, mode="nearest")
     signal = canvas.pixels(blurred) * (gain * COUNTS_PER_REFLECTANCE)
     spread = noise * np.sqrt(READ_NOISE**2 + SHOT * np.maximum(signal, 0.0))
     counts = np.rint(signal + spread * rng.standard_normal(signal.shape))

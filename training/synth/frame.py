@@ -64,14 +64,24 @@ class SyntheticFrame:
         )
 
 
-def synthesise(recipe: Recipe) -> SyntheticFrame:
-    """Make the frame of ``recipe``: the same recipe gives the same arrays."""
+Shifts = tuple[tuple[float, float], ...]
+
+
+def synthesise(recipe: Recipe, shifts: Shifts | None = None) -> SyntheticFrame:
+    """Make the frame of ``recipe``: the same recipe gives the same arrays.
+
+    Args:
+        recipe: what to make.
+        shifts: (rows, columns) in pixels by which each band's samples lie off the truth; none do
+            where omitted.
+    """
+    shifts = shifts or ((0.0, 0.0),) * len(BANDS)
     canvas = canvas_for(recipe.height, recipe.width, recipe.gsd_m)
     terrain = shape_terrain(recipe, canvas)
     water = flood_terrain(recipe, canvas, terrain)
     cover = grow_cover(recipe, canvas, terrain, water)
     sky = cloud_sky(recipe, canvas)
-    dn = _photograph(recipe, canvas, terrain, water, cover, sky)
+    dn = _photograph(recipe, canvas, terrain, water, cover, sky, shifts)
     permanent = (canvas.pixels(water.permanent) >= 0.5).astype(np.uint8)
     wet = (canvas.pixels(visible_water(cover, water)) >= 0.5).astype(np.uint8)
     wet |= permanent
@@ -84,7 +94,13 @@ def synthesise(recipe: Recipe) -> SyntheticFrame:
 
 
 def _photograph(
-    recipe: Recipe, canvas: Canvas, terrain: Terrain, water: Water, cover: Cover, sky: Sky
+    recipe: Recipe,
+    canvas: Canvas,
+    terrain: Terrain,
+    water: Water,
+    cover: Cover,
+    sky: Sky,
+    shifts: Shifts,
 ) -> NDArray[np.uint16]:
     """Band after band, so that a large frame needs little memory."""
     haze = haze_field(recipe, canvas)
@@ -98,7 +114,9 @@ def _photograph(
         surface = wet + stands * (surface - wet)
         seen = through_air(recipe, surface, sky, haze, band)
         rng = stream(recipe.weather + recipe.seed, f"noise {name}")
-        dn[..., band] = camera.expose(canvas, seen, band, float(gain[band]), recipe.noise, rng)
+        dn[..., band] = camera.expose(
+            canvas, seen, band, float(gain[band]), recipe.noise, rng, shifts[band]
+        )
     return dn
 
 
