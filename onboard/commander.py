@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from onboard import commands, control, keyring
+from onboard.area import Area
 from onboard.commands import Code, Command
-from onboard.control import Area, Control
+from onboard.control import Control
 from onboard.errors import CommandError, FloodsatError, OutputError
 from onboard.limits import Limits
 from onboard.link.acks import Ack, Status

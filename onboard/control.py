@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onboard import copies
+from onboard.area import Area
 
 NAME = "control"
 KEY_SLOTS = 2
-
-Area = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

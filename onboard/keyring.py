@@ -5,9 +5,9 @@ Either signs bundles, patches and commands, and changes slot 2; slot 1 is change
 alone. So a stolen operations key is revoked with the recovery key, and cannot take the satellite
 over. The last key cannot be revoked.
 
-What the slots held when the satellite was made ready lies in ``keys/1.pub`` and ``keys/2.pub``
-of the slots folder, written once; what commands made of them in `onboard.control`. Without
-either, the public demo key stands in slot 1, and everybody can sign.
+What the slots held when the satellite was made ready lies in ``keys/`` of the slots folder,
+written once; what commands made of them in `onboard.control`; both twice. Without either, the
+public demo key stands in slot 1, and everybody can sign.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from onboard import files, signing
+from onboard import copies, files, signing
 from onboard.control import KEY_SLOTS, Control
 from onboard.errors import CommandError, ConfigError
 
 FOLDER = "keys"
+NAME = "provisioned"
 EMPTY = ""
-READ_ONLY = 0o444
 
 
 def provision(folder: Path, public: signing.PublicKeys) -> None:
@@ -42,25 +42,25 @@ def provision(folder: Path, public: signing.PublicKeys) -> None:
             f"{folder / FOLDER}: the key slots are filled; 'floodsat command rotate-key' changes "
             "one by a signed command"
         )
+    raw = [signing.raw(key) for key in public.values()]
     with files.replacing_folder(folder / FOLDER) as part:
-        for number, key in enumerate(public.values(), start=1):
-            path = part / f"{number}.pub"
-            path.write_bytes(signing.pem(key))
-            path.chmod(READ_ONLY)
+        copies.write(part, NAME, {"keys": raw + [EMPTY] * (KEY_SLOTS - len(raw))})
 
 
 def slots_of(folder: Path, control: Control) -> tuple[str, ...]:
     """What the key slots hold: raw public keys in hexadecimal, `EMPTY` for an empty slot.
 
     Raises:
-        ConfigError: a provisioned key is unreadable.
+        ConfigError: what was provisioned is damaged twice.
     """
     if control.keys is not None:
         return control.keys
-    paths = [folder / FOLDER / f"{number}.pub" for number in range(1, KEY_SLOTS + 1)]
-    if not paths[0].exists():
-        paths[0] = signing.DEMO_KEY
-    return tuple(_raw(path) if path.exists() else EMPTY for path in paths)
+    if not (folder / FOLDER).exists():
+        return (_raw(signing.DEMO_KEY), *[EMPTY] * (KEY_SLOTS - 1))
+    values = copies.read(folder / FOLDER, NAME).values
+    if values is None:
+        raise ConfigError(f"{folder / FOLDER}: both copies are damaged; make the slots folder anew")
+    return tuple(values["keys"])
 
 
 def trusted(folder: Path, control: Control, given: signing.Trust = None) -> signing.PublicKeys:

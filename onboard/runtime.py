@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from onboard.area import Area, meets
 from onboard.arrays import Array, Flags
 from onboard.chip import cut
 from onboard.chip import pack as pack_chip
@@ -83,6 +84,9 @@ class Around(NamedTuple):
 
 
 PLAIN = Around()
+
+
+ELSEWHERE = Decision((Outcome.NOTHING,), "lies beyond the area of interest that a command set")
 
 
 @dataclass(frozen=True)
@@ -187,13 +191,17 @@ def observe(segmenter: Segmenter, frame: OpenFrame, scene_id: bytes) -> Observat
 
 @dataclass(frozen=True)
 class Runtime:
-    """What flies: a segmenter, the limits of triage and, where there are, reference and profile."""
+    """What flies: a segmenter, the limits of triage and, where there are, reference and profile.
+
+    A frame that lies beyond ``area``, where there is one, is passed over.
+    """
 
     segmenter: Segmenter
     limits: Limits
     reference: PermanentWater | None = None
     profile: Profile | None = None
     max_pixels: int = MAX_PIXELS
+    area: Area | None = None
 
     def fly(self, path: Path, outbox: Outbox, around: Around = PLAIN) -> Flown:
         """Process one frame once, and queue what it gives.
@@ -218,6 +226,10 @@ class Runtime:
             if outbox.seen(scene_id, model_id):
                 seen = clock.seconds
                 return Flown(path, None, None, frame.sample_bytes, 0, seen, scene_id=scene_id)
+            if self.area is not None and meets(self.area, frame.georef) is False:
+                around.keep(outbox, Entry(scene_id, model_id))
+                size, seen = frame.sample_bytes, clock.seconds
+                return Flown(path, ELSEWHERE, None, size, 0, seen, scene_id=scene_id)
             around.before()
             found = self._look(frame, scene_id, clock, _chips_today(outbox))
             around.after()

@@ -28,6 +28,8 @@ GOLDEN = "golden"
 ALL = (*SLOTS, GOLDEN)
 ACTIVE = "active"
 STARTS = "starts"
+SIGNED = "{}.sig"
+"""Beside the hash of a slot's manifest, that of its signature is noted under this name."""
 OTHER = "other"
 FAILED_STARTS = 3
 
@@ -203,6 +205,7 @@ def _tidied(slots: Path) -> list[str]:
     notes = [f"{name}: left by a power cut; removed" for name in files.tidy(slots)]
     notes += control.repair(slots)
     notes += copies.repair(slots, STARTS)
+    notes += copies.repair(slots / keyring.FOLDER, keyring.NAME)
     return notes
 
 
@@ -280,12 +283,14 @@ def _put(bundle: Bundle, slots: Path, slot: str, engine: str, keys: signing.Trus
             (part / name).parent.mkdir(parents=True, exist_ok=True)
             (part / name).write_bytes(data)
         _let_go(_proved(_signed(part, slots, engine, keys), engine, engines.load))
-        pin = bundles.manifest_id((part / bundles.MANIFEST).read_bytes())
+        pins = {
+            slot: bundles.manifest_id((part / bundles.MANIFEST).read_bytes()),
+            SIGNED.format(slot): bundles.manifest_id((part / bundles.SIGNATURE).read_bytes()),
+        }
         if slot == GOLDEN:
             _make_read_only(part)
     state = control.read(slots).control
-    installed = {**state.installed, slot: pin}
-    control.write(slots, dataclasses.replace(state, installed=installed))
+    control.write(slots, dataclasses.replace(state, installed={**state.installed, **pins}))
 
 
 def _make_read_only(folder: Path) -> None:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from onboard import control, rawchip, slots
 from onboard.acks import Acks
+from onboard.area import Area, contains
 from onboard.commander import Commander, Refused
-from onboard.control import Area
 from onboard.errors import BundleError, CommandError
 from onboard.inbox import DONE, SUFFIXES
 from onboard.link.acks import Ack
@@ -100,7 +100,9 @@ class Satellite:
         box = self._outbox()
         with box.transaction() as db:
             rows = db.execute("SELECT item, latitude, longitude FROM queue").fetchall()
-            inside = [item for item, *place in rows if is_inside(area, *place)]
+            inside = [
+                item for item, lat, lon in rows if lat is not None and contains(area, lat, lon)
+            ]
             box.drop(inside, command)
         return f"{len(inside)} items dropped"
 
@@ -121,15 +123,6 @@ def _as_stored(path: Path, sensor: Sensor) -> OpenFrame:
     """A frame, not calibrated."""
     sidecar = find_sidecar(path)
     return Frame(path, sensor) if sidecar is None else RawFrame(sidecar, sensor)
-
-
-def is_inside(area: Area | None, latitude: float | None, longitude: float | None) -> bool:
-    """Whether a place lies in an area, which may cross the date line; no place lies in none."""
-    if area is None or latitude is None or longitude is None:
-        return False
-    west, south, east, north = area
-    across = west <= longitude <= east if west <= east else longitude >= west or longitude <= east
-    return south <= latitude <= north and across
 
 
 class Uplink:

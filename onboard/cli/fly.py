@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onboard.bundle import Bundle
     from onboard.engines import Engine
     from onboard.runtime import Flown, Runtime
+    from onboard.service import Hooks, Service
     from onboard.settings import Settings
     from onboard.standby import Standby
 
@@ -122,12 +123,15 @@ def _serve(
     # Frames are read once: what GDAL would keep of them is better left free. Before its import.
     os.environ.setdefault("GDAL_CACHEMAX", "32")
     from onboard import settings as settings_of
-    from onboard.service import Hooks, Places, Service
+    from onboard.service import Places, Service
 
     settings = settings_of.Settings() if settings_file is None else settings_of.load(settings_file)
     crew = Crew(flight, settings)
-    hooks = Hooks(recorded=crew.recorded)
-    with Service(Places(watch, outbox), settings, crew.standby(), hooks) as service:
+    standby = crew.standby()
+    serving: list[Service] = []
+    hooks = _hooks(crew, flight, watch, standby, serving)
+    with Service(Places(watch, outbox), settings, standby, hooks) as service:
+        serving.append(service)
         for note in crew.notes:
             service.telemetry.log("slots", note=note)
 
@@ -140,6 +144,46 @@ def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, stop)
         service.run(once, limit)
+
+
+def _hooks(
+    crew: Crew, flight: Flight, watch: Path, standby: Standby, serving: list[Service]
+) -> Hooks:
+    """Commands, and the watch over weights and files; ``serving`` holds the service once it runs.
+
+    Command files arrive in the folder ``commands`` beside the inbox, bundles and patches that a
+    command installs in ``uplink``.
+    """
+    from onboard.scrub import Guard
+    from onboard.service import Hooks
+    from onboard.uplink import Folders, Satellite, Uplink
+
+    around = watch.resolve().parent
+    folders = Folders(flight.slots, watch, around / "commands", around / "uplink")
+
+    def tell(event: str, **given: Any) -> None:
+        serving[0].telemetry.log(event, **given)
+
+    def changed() -> None:
+        # What is active, its limits or the area may be others now: all is opened anew.
+        crew.begin_anew()
+        standby.close()
+
+    satellite = Satellite(folders, flight.engine, lambda: serving[0].outbox)
+    uplink = Uplink(folders, satellite, tell, changed)
+
+    def running() -> tuple[Bundle, Engine, str]:
+        segmenter = standby.runtime.segmenter
+        return segmenter.bundle, segmenter.engine, standby.name
+
+    guard = Guard(flight.slots, running, tell)
+    return Hooks(
+        turn=(uplink.turn,),
+        paused=uplink.paused,
+        before=guard.before,
+        after=guard.check,
+        recorded=crew.recorded,
+    )
 
 
 class Crew:
@@ -164,6 +208,10 @@ class Crew:
         while engines.STANDS_IN[names[-1]] not in names:
             names.append(engines.STANDS_IN[names[-1]])
         return Standby(names, self._make)
+
+    def begin_anew(self) -> None:
+        """Another bundle may be active: its first start is counted again."""
+        self._begun = False
 
     def recorded(self) -> None:
         """The first frame is done: this start was a good one."""
@@ -233,6 +281,8 @@ def make_runtime(
         open_engine: opens an engine; in this process where it is None.
         opened: a bundle and its engine, where they are open and proved already.
     """
+    from onboard import control
+    from onboard.commander import with_limits
     from onboard.profile import load
     from onboard.reference_water import PermanentWater
     from onboard.runtime import Runtime
@@ -248,7 +298,9 @@ def make_runtime(
         _close(engine)
         raise
     segmenter = Segmenter(bundle, engine, flight.passes or bundle.passes, flight.seed)
-    return Runtime(segmenter, bundle.limits, known, camera)
+    state = control.read(flight.slots).control
+    limits = with_limits(bundle.limits, state.limits)
+    return Runtime(segmenter, limits, known, camera, area=state.area)
 
 
 def _opened(

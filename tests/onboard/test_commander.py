@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from onboard import commands, control, keyring, signing
+from onboard.area import Area
 from onboard.commander import Commander, Refused
 from onboard.commands import Code, Command
-from onboard.control import Area
 from onboard.errors import BundleError, CommandError
 from onboard.link.acks import Ack, Status
 from tests.onboard.power import Cut, Power, power_cut

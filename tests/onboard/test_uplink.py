@@ -14,7 +14,7 @@ from onboard.commands import Code, Command
 from onboard.errors import ProductError
 from onboard.link import acks
 from onboard.outbox import Cause, Item, Kind, Outbox
-from onboard.uplink import Folders, Satellite, Uplink, is_inside
+from onboard.uplink import Folders, Satellite, Uplink
 from tests.onboard.bundles import varied
 from tests.onboard.test_commands import KEY
 from tests.samples import BUNDLE, DEMO_KEY, crop, write_frame
@@ -117,15 +117,6 @@ def test_the_queue_of_a_place_is_dropped(ground: Ground) -> None:
     assert [one.data for one in ground.box.waiting()] == [b"b", b"c"]
     (left,) = ground.box.left()
     assert (left.cause, left.rule) == (Cause.DROPPED, "command 1")
-
-
-def test_an_area_may_cross_the_date_line() -> None:
-    area = (170.0, -20.0, -170.0, -10.0)
-    assert is_inside(area, -15.0, 175.0)
-    assert is_inside(area, -15.0, -175.0)
-    assert not is_inside(area, -15.0, 0.0)
-    assert not is_inside(area, 5.0, 175.0)
-    assert not is_inside(area, None, None)
 
 
 def test_raw_samples_of_a_frame_that_is_kept(ground: Ground, folders: Folders) -> None:
