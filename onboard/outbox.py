@@ -102,6 +102,22 @@ class Waiting:
     acquired_ms: int | None = None
 
 
+class Stock(NamedTuple):
+    """An item of the queue without its data; see `Waiting`.
+
+    Attributes:
+        size: of its data, bytes.
+    """
+
+    item: int
+    kind: Kind
+    value: float
+    created_ms: int
+    acquired_ms: int | None
+    sendings: int
+    size: int
+
+
 class Totals(NamedTuple):
     """Where an outbox stands.
 
@@ -313,6 +329,16 @@ class Outbox(Closing):
             sql = "SELECT coalesce(sum(length(data)), 0) FROM queue"
             (size,) = self._db.execute(sql).fetchone()
         return int(size)
+
+    def stock(self) -> list[Stock]:
+        """Every item of the queue without its data, in order of their numbers."""
+        columns = "item, kind, value, created_ms, acquired_ms, sendings, length(data)"
+        with self._guard():
+            rows = self._db.execute(f"SELECT {columns} FROM queue ORDER BY item").fetchall()
+        return [
+            Stock(item, Kind(kind), value, created, acquired, sendings, size)
+            for item, kind, value, created, acquired, sendings, size in rows
+        ]
 
     def evict(self, items: Iterable[int], rule: str, now_ms: int | None = None) -> int:
         """Take items out of the queue for want of room; the ledger names the rule.

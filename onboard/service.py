@@ -40,6 +40,7 @@ from onboard.inbox import Inbox
 from onboard.link.housekeeping import NOTHING, STAGES, Flag, State, Status
 from onboard.outbox import Outbox, clock_ms
 from onboard.pace import Pace
+from onboard.quota import make_room
 from onboard.rebuild import rebuild
 from onboard.runtime import Around, Entry, Flown, keep, nothing
 from onboard.settings import Settings
@@ -93,10 +94,6 @@ def never() -> bool:
     return False
 
 
-def no_room(outbox: Outbox) -> None:
-    """Evict nothing."""
-
-
 def free_bytes(folder: Path) -> int:
     """Bytes that can still be written there."""
     return shutil.disk_usage(str(folder)).free
@@ -125,7 +122,7 @@ class Hooks:
     before: Callable[[], None] = nothing
     after: Callable[[], None] = nothing
     recorded: Callable[[], None] = nothing
-    make_room: Callable[[Outbox], None] = no_room
+    make_room: Callable[[Outbox], None] = make_room
     free: Callable[[Path], int] = free_bytes
     clock: Callable[[], int] = clock_ms
     monotonic: Callable[[], float] = time.monotonic
