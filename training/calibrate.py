@@ -28,6 +28,8 @@ Bytes = npt.NDArray[np.uint8]
 SENSITIVE_RECALL = 0.95
 GRID = np.round(np.arange(0.02, 0.99, 0.01), 2)
 RESAMPLES = 1000
+ENOUGH_CLOUD = 10_000
+"""Pixels of cloud from which on labels of real chips decide alone."""
 MOST_PIXELS = 2**20
 """With ten passes 42 MB; thresholds are then good to three digits and more."""
 
@@ -42,7 +44,8 @@ class Calibration:
             to 1/2; see `balanced_threshold`.
         sensitive: the highest water threshold whose recall is at least `SENSITIVE_RECALL`; on
             `GRID`, unless that lies below it.
-        cloud: cloud threshold with the best IoU; 0.5 where no cloud is labelled.
+        cloud: cloud threshold with the best IoU; 0.5 where no cloud is labelled. Generated
+            clouds have a say only where too few real ones are labelled.
         pixels: labelled pixels that decided on water.
     """
 
@@ -152,22 +155,26 @@ def calibrate(
         logits_of: chip index → water logits ``(T, H, W)`` and cloud logits ``(H, W)``.
         targets: water and cloud labels of every chip, ``(H, W)``.
         deciding: whether a chip decides on water; generated chips do not where real ones can.
-            One of them at least has a known water label. On cloud all chips decide: real labels
-            of cloud are too few to decide alone.
+            One of them at least has a known water label. On cloud they decide too, if
+            `ENOUGH_CLOUD` of it is labelled there, else all chips do.
         places: the group of every chip.
     """
     on_water, on_cloud = Sample(MOST_PIXELS, seed=0), Sample(MOST_PIXELS, seed=1)
+    on_real_cloud = Sample(MOST_PIXELS, seed=2)
     numbers = {place: number for number, place in enumerate(_deciding_places(places, deciding))}
     for index, (own_water, own_cloud) in enumerate(targets):
         passes, cloud_logit = logits_of(index)
         known = own_cloud != UNKNOWN
         on_cloud.add(expit(cloud_logit[known]), own_cloud[known])
         if deciding[index]:
+            on_real_cloud.add(expit(cloud_logit[known]), own_cloud[known])
             known = own_water != UNKNOWN
             where = np.full(int(known.sum()), numbers[places[index]], np.int64)
             on_water.add(passes[:, known], own_water[known], where)
     logits, labels, where = on_water.columns()
-    cloud_p, cloud = on_cloud.columns()
+    cloud_p, cloud = on_real_cloud.columns()
+    if np.count_nonzero(cloud) < ENOUGH_CLOUD:
+        cloud_p, cloud = on_cloud.columns()
     temperature = fit_temperature(logits, labels)
     p = expit(logits / temperature).mean(axis=0)
     balanced = balanced_threshold(p, labels, where)

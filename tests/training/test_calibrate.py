@@ -128,6 +128,25 @@ def test_generated_chips_decide_on_cloud_but_not_on_water() -> None:
     assert found.sensitive <= 0.5
 
 
+@pytest.mark.parametrize(("rows", "real_decides"), [(160, True), (10, False)])
+def test_enough_real_cloud_decides_alone(rows: int, real_decides: bool) -> None:
+    """Real clouds show at a logit of -2 already, generated ones, which are more, from 1 on."""
+    logits, water = (np.tile(part, (1, 4, 4)) for part in chip(5, 1.0)[:2])
+    water = water[0]
+    cloud = np.zeros((256, 256), np.uint8)
+    cloud[:rows] = 1
+    more = np.zeros_like(cloud)
+    more[:200] = 1
+    real, generated = np.where(cloud == 1, -2.0, -4.0), np.where(more == 1, 1.0, -1.0)
+    found = calibrate(
+        lambda index: (logits, (real, generated)[index]),
+        [(water, cloud), (np.full_like(water, UNKNOWN), more)],
+        [True, False],
+        ["real", "generated"],
+    )
+    assert (found.cloud <= expit(-2.0)) == real_decides
+
+
 def test_unknown_pixels_decide_nothing() -> None:
     logits, water, _ = chip(3, 1.5)
     cloud = np.zeros((64, 64), np.uint8)
