@@ -152,6 +152,12 @@ def impair(
     return Channel(seed, Conditions(frame_loss, bit_error_rate, burst), frame_length).send(stream)
 
 
+def flip_bits(data: bytes, rate: float, seed: int) -> bytes:
+    """``data`` with each bit wrong by chance, at ``rate``."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    return _flip(data, _errors(rng, 8 * len(data), rate))
+
+
 def _check(how: Conditions) -> None:
     rates = {
         "frame loss": how.frame_loss,

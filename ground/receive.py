@@ -65,6 +65,7 @@ class Report:
         files: files that arrived whole with the right checksum.
         files_incomplete: files of which units are missing.
         files_refused: files given up, and why.
+        files_refused_more: how many more than those.
         duplicates: products and chips that arrived once more under another transaction.
         alerts_repeated: alerts that arrived once more.
     """
@@ -88,6 +89,7 @@ class Report:
     files: int = 0
     files_incomplete: list[Unfinished] = field(default_factory=list)
     files_refused: list[Unfinished] = field(default_factory=list)
+    files_refused_more: int = 0
     duplicates: int = 0
     alerts_repeated: int = 0
 
@@ -359,6 +361,7 @@ class _Station:
         self.report.units_bad = self.files.bad_units
         self.report.files_incomplete = self.files.unfinished()
         self.report.files_refused = self.files.refused + self._undecoded
+        self.report.files_refused_more = self.files.refused_more
         return Reception(
             list(self._products.values()),
             list(self._alerts.values()),

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ground import reassembly, receive
+from ground import answers, reassembly, receive, sequencer
+from ground import memory as memories
 from onboard import coding
 from onboard import product as products
 from onboard.conditions import Condition
 from onboard.georef import Georef
-from onboard.link import alerts, cds, cfdp, frames, housekeeping, packets
+from onboard.link import (
+    alerts,
+    cds,
+    cfdp,
+    frames,
+    housekeeping,
+    packets,
+    returns,
+    sender,
+    transfers,
+)
 from onboard.link.apid import SPACECRAFT_ID, Apid
 from onboard.link.counters import Counters
 from onboard.link.housekeeping import Flag, Housekeeping, State, Status
@@ -89,7 +101,28 @@ def example_housekeeping() -> bytes:
     return housekeeping.pack(Housekeeping(1000, 1, 2, 34567, 3, 20, 5, status))
 
 
-EXAMPLES = {"product": example_product, "packet": example_packet, "frame": example_frame}
+def example_class_2() -> bytes:
+    piece = cfdp.pdus(b"abc", "f", 258, acknowledged=True)[1]
+    return packets.pack(packets.Packet(Apid.CFDP, 0, SENT_MS, piece))
+
+
+def example_return() -> bytes:
+    station = reassembly.Reassembly()
+    half = cfdp.pdus(bytes(3000), "f", 258, acknowledged=True)
+    for unit in [half[1], half[-1], *cfdp.pdus(b"abc", "f", 7, acknowledged=True)]:
+        station.add(unit, SENT_MS)
+    # Files on their way are answered last; the document tells of them first.
+    ended, going = answers.answers(station, SENT_MS)
+    return returns.pack([*going[1], *ended[1]], SENT_MS, 16383)
+
+
+EXAMPLES = {
+    "product": example_product,
+    "packet": example_packet,
+    "frame": example_frame,
+    "class2": example_class_2,
+    "return": example_return,
+}
 
 
 def document() -> str:
@@ -124,6 +157,59 @@ def test_packet_example_is_regenerated_byte_for_byte():
 
 def test_frame_example_is_regenerated_byte_for_byte():
     assert in_document("frame") == example_frame()
+
+
+def test_class_2_examples_are_regenerated_byte_for_byte():
+    assert in_document("class2") == example_class_2()
+    assert in_document("return") == example_return()
+
+
+def test_class_2_examples_decode_to_what_the_text_says():
+    packet = packets.unpack(in_document("class2"))
+    assert (packet.apid, packet.count, packet.sent_ms) == (Apid.CFDP, 0, SENT_MS)
+    unit = reassembly.parse(packet.data)
+    assert (unit.transaction_seq_num.value, unit.offset, unit.file_data) == (258, 0, b"abc")
+    found = returns.unpack(in_document("return"))
+    assert [one.answer for one in found.answers] == [
+        returns.EofAck(258),
+        returns.Nak(258, 0, 3000, ((1024, 3000),), metadata=True),
+        returns.EofAck(7),
+        returns.Finished(7, 0),
+    ]
+    assert {one.heard_ms for one in found.answers} == {SENT_MS}
+    first = packets.unpack(
+        in_document("return")[: packets.header_of(in_document("return")).packet_len], True
+    )
+    assert first.count == 16383
+
+
+def test_first_bytes_of_the_units_are_those_of_the_tables():
+    for acknowledged, directive, data in ((False, "24", "34"), (True, "20", "30")):
+        first, piece, last = cfdp.pdus(b"abc", "f", 1, acknowledged=acknowledged)
+        assert (first[:1].hex(), piece[:1].hex(), last[:1].hex()) == (directive, data, directive)
+        assert (first[10:12].hex(), last[10:12].hex()) == ("0703", "0400")
+    assert cfdp.finished_ack(1, 0)[10:].hex() == "065102"
+    assert cfdp.finished_ack(1, 5, known=False)[10:].hex() == "065153"
+    assert transfers.cancel(1)[10:].hex() == "04f0" + "00" * 8
+    told = [returns.answer_of(unit) for unit in units_up()]
+    assert [unit[0] for unit in units_up()] == [0x28] * len(told)
+    assert [unit[10:12].hex() for unit in units_up()] == ["0640", "0800", "0640", "0502"]
+    refused = answers._finished(reassembly.Key(1, 1), reassembly.Done(None, 5, 0, True))
+    assert refused[10:12].hex() == "0554"
+
+
+def units_up():
+    stream, found = in_document("return"), []
+    while stream:
+        size = packets.header_of(stream).packet_len
+        found.append(packets.unpack(stream[:size], True).data)
+        stream = stream[size:]
+    return found
+
+
+def test_every_figure_of_the_report_is_told():
+    told = {name for row in rows("| figure | what it counts |") for name in row[0].split(", ")}
+    assert told == {one.name for one in dataclasses.fields(receive.Report)}
 
 
 def test_housekeeping_example_is_regenerated_byte_for_byte():
@@ -200,8 +286,21 @@ def test_header_types():
         f"## 5. Alert, {alerts.SIZE} bytes",
         f"With its packet {alerts.SIZE + packets.OVERHEAD} bytes",
         f"up to {cfdp.SEGMENT} bytes of the file",
+        f"pieces of {cfdp.SEGMENT} bytes",
+        f"until those behind it are {sequencer.WINDOW} ahead; up to {sequencer.LATEST} ahead",
+        f"twice within {2 * sequencer.WINDOW} is a repeat",
+        f"at most {returns.MAX_PACKET} bytes; a stream at most {returns.MAX_STREAM} |",
+        f"up to {returns.MAX_REQUESTS} requests",
+        f"after {transfers.MAX_ATTEMPTS} times it leaves the outbox",
+        f"for {sender.ACKNOWLEDGED_WAIT}, {sender.ACKNOWLEDGED_WAIT}, 8, then "
+        f"{sender.LONGEST_WAIT} once it has arrived",
+        f"in at most {reassembly.MAX_PIECES} pieces",
+        f"{reassembly.MAX_DONE} ends remembered",
+        f"more than the first {reassembly.MAX_TOLD}",
+        f"`{memories.NAME}` in the receive folder",
         f"at most {reassembly.MAX_OPEN} files open",
-        f"files of at most {reassembly.MAX_FILE} bytes, {reassembly.MAX_HELD} bytes held",
+        f"files of at most {reassembly.MAX_FILE} bytes in at most",
+        f"pieces, {reassembly.MAX_HELD} bytes held in all",
         f"length of the header | at most {products.MAX_HEADER}",
         f"trailer included | at most {products.MAX_BYTES}",
         f"width × height at most {products.MAX_PIXELS}",

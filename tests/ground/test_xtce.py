@@ -11,7 +11,9 @@ from fastcrc import crc16
 from space_packet_parser import ccsds_generator
 from spacepackets.cfdp.defs import ConditionCode
 
-from onboard.link import alerts, cds, cfdp, frames, housekeeping, packets, transfers
+from onboard.link import acks, alerts, cds, cfdp, frames, housekeeping, packets, transfers
+from onboard.link.acks import Ack
+from onboard.link.acks import Status as CommandStatus
 from onboard.link.apid import Apid
 from onboard.link.counters import Counters
 from onboard.link.housekeeping import Flag, Housekeeping, State, Status
@@ -98,6 +100,23 @@ def test_housekeeping(definition):
     )
     assert [one[f"HK_{name}"] for name in names] == [1, 2, 4, -3, 70, 5, 1, 2, 3, 4, 6]
     assert [one[f"HK_TIME_{name.upper()}"] for name in housekeeping.STAGES] == [1, 2, 3, 4, 5]
+
+
+def test_what_became_of_a_command(definition):
+    told = Ack(70_000, 5, CommandStatus.FAILED, NOW, "no such slot")
+    (one,) = read(definition, [acks.pack(told)], Apid.ACK)
+    assert [one[f"CA_{name}"] for name in ("COUNT", "CODE", "STATUS", "WHEN", "TEXT")] == [
+        70_000,
+        5,
+        1,
+        NOW,
+        b"no such slot",
+    ]
+
+
+def test_every_apid_is_described():
+    text = DOCUMENT.read_text("utf-8")
+    assert {apid for apid in Apid if f'"PKT_APID" value="{int(apid)}"' in text} == set(Apid)
 
 
 def test_the_alert_of_the_document(definition):
