@@ -14,7 +14,8 @@ from tests.onboard.flights import QuickEngine, runtime
 
 def main(inbox: str, outbox: str, *options: str) -> None:
     """Serve until SIGTERM, or, with --once, until the inbox is empty."""
-    settings = Settings(poll_seconds=0.05, retry_seconds=0.05, min_free_mb=0)
+    # A busy machine may be killed in one frame again and again; here none is given up for that.
+    settings = Settings(poll_seconds=0.05, retry_seconds=0.05, min_free_mb=0, attempts=1000)
     standby = Standby(["tflite"], lambda name: runtime(QuickEngine(name)))
     with Service(Places(Path(inbox), Path(outbox)), settings, standby) as service:
         signal.signal(signal.SIGTERM, lambda *_: service.stop())

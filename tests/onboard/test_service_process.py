@@ -63,7 +63,7 @@ def kill_at_a_random_moment(process: subprocess.Popen[str], rng: random.Random) 
     # Most of the life of a service is frames, not its start.
     if rng.random() < 0.9:
         process.stdout.readline()
-    time.sleep(rng.uniform(0, 0.5))
+    time.sleep(rng.uniform(0, 1.0))
     process.kill()
     process.wait(SECONDS)
     process.stdout.close()
