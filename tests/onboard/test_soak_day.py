@@ -142,7 +142,7 @@ class Day:
         fault = self.rng.choices(
             ["", "engine fails", "engine gives NaN", "engine fails for good", "killed", "disk full",
              "clock back", "clock ahead", "outbox damaged", "defect"],
-            [60, 6, 4, 2, 12, 4, 3, 3, 2, 2],
+            [54, 6, 4, 3, 12, 4, 3, 3, 7, 2],
         )[0]  # fmt: skip
         if not fault:
             return
