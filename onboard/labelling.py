@@ -9,8 +9,8 @@ taken one by one, each the one of the largest
     worth = mutual information · (1 - likeness to the nearest tile taken)
     likeness = exp(-d² / 2)
 
-where d is the distance of two tiles' features: mean and spread of each band's reflectance, in
-units of the spread that the training data has. It is the greedy choice of maximal marginal
+where d is the distance of two tiles' features: mean and standard deviation of each band as the
+network sees it, so that 1 is the spread of the training data. It is the greedy choice of maximal marginal
 relevance (Carbonell & Goldstein 1998), and with it a tile far from those taken as the greedy
 k-centre takes it (Sener & Savarese 2018, "Active learning for convolutional neural networks: a
 core-set approach"), weighted by the mutual information. Equal tiles give one chip. Nothing is
@@ -98,16 +98,15 @@ def candidates(epistemic: Array, observed: Flags, most: int = SHORTLIST) -> list
     return found[:most]
 
 
-def features(reflectance: Array, valid: Flags, spread: Array) -> Array:
+def features(inputs: Array, valid: Flags) -> Array:
     """What tiles are compared by: float64 ``(2 · bands,)``.
 
     Args:
-        reflectance: (h, w, bands).
+        inputs: (h, w, bands), what the network sees of the tile (`onboard.normalise`).
         valid: (h, w) bool, where there is data; at least one pixel.
-        spread: (bands,), standard deviation of the training data.
     """
-    pixels = reflectance[valid].astype(np.float64)
-    return np.concatenate([pixels.mean(axis=0) / spread, pixels.std(axis=0) / spread])
+    pixels = inputs[valid].astype(np.float64)
+    return np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)])
 
 
 def choose(

@@ -336,11 +336,11 @@ class Runtime:
         self, frame: OpenFrame, scene_id: bytes, found: Found, acquired: int | None
     ) -> list[Item]:
         """The tiles that are worth most to the next training."""
-        spread = np.array(self.segmenter.bundle.normalisation.spread)
+        normalisation = self.segmenter.bundle.normalisation
         patches = [frame.read(one.row, one.col, one.height, one.width) for one, _ in found.tiles]
         choices = choose(
             [one.epistemic for one in found.tiles],
-            [features(patch.reflectance, patch.valid, spread) for patch in patches],
+            [features(normalisation.apply(*patch), patch.valid) for patch in patches],
             found.decision.chips,
             found.decision.chip_epistemic,
         )

@@ -52,16 +52,12 @@ def test_the_shortlist_is_bounded_and_draws_go_by_place() -> None:
     assert [one.tile.col for one in found] == [SIDE * n for n in range(SHORTLIST)]
 
 
-def test_features_are_mean_and_spread_in_units_of_the_training() -> None:
+def test_features_are_mean_and_deviation_of_what_has_data() -> None:
     image = np.zeros((2, 2, 2), np.float32)
-    image[..., 0] = [[0.1, 0.3], [0.1, 0.3]]
-    image[..., 1] = 0.5
-    image[1, 1] = 99.0
+    image[..., 0] = [[1, 3], [2, 99]]
+    image[..., 1] = [[0.5, 0.5], [0.5, 99]]
     valid = np.array([[True, True], [True, False]])
-    image[1, 0, 0] = 0.2
-    found = features(image, valid, np.array([0.1, 0.5]))
-    spread = np.std([0.1, 0.3, 0.2]) / 0.1
-    assert found == pytest.approx([2.0, 1.0, spread, 0.0], abs=1e-6)
+    assert features(image, valid) == pytest.approx([2.0, 0.5, np.std([1, 3, 2]), 0.0], abs=1e-6)
 
 
 ALIKE, APART = np.zeros(4), np.full(4, 10.0)
