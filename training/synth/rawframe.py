@@ -120,7 +120,7 @@ def write_camera(folder: Path, camera: Camera) -> None:
 
 
 def write_raw(folder: Path, stem: str, frame: SyntheticFrame, camera: Camera) -> None:
-    """Write the raw twin of ``frame``: the samples, then the sidecar that makes them a frame.
+    """Write the raw twin of ``frame``: the sidecar, then the samples that make it a frame.
 
     Raises:
         ConfigError: the Sun is down at the recipe's place and time.
@@ -129,9 +129,9 @@ def write_raw(folder: Path, stem: str, frame: SyntheticFrame, camera: Camera) ->
     moved = synthesise(frame.recipe, camera.shifts) if any(map(any, camera.shifts)) else frame
     when = datetime.fromisoformat(tags(frame.recipe)["ACQUIRED"])
     dn = counts(moved, camera, when)
-    write_bytes(folder / f"{stem}.raw", np.moveaxis(dn, 2, 0).astype("<u2").tobytes())
     fields = sidecar(frame.georef, f"{stem}.raw", when)
     write_text(folder / f"{stem}.json", json.dumps(fields, indent=1) + "\n")
+    write_bytes(folder / f"{stem}.raw", np.moveaxis(dn, 2, 0).astype("<u2").tobytes())
 
 
 def counts(frame: SyntheticFrame, camera: Camera, when: datetime) -> NDArray[np.uint16]:
