@@ -140,11 +140,30 @@ def _registration(crops: Array) -> Array:
         others = [b for b in range(bands) if b != band]
         among = correlation[:, here, others][:, :, others] + RIDGE * np.eye(len(others))
         with_band = correlation[:, :, band, others].transpose(0, 2, 1)
-        explained = (with_band * np.linalg.solve(among, with_band)).sum(axis=1)
-        left = 1 - np.clip(explained, 0.0, BEST)
+        left = 1 - np.clip(_explained(among, with_band), 0.0, BEST)
         away = np.delete(left, here, axis=1).min(axis=1)
         worst = np.maximum(worst, np.log(left[:, here] / away))
     return worst
+
+
+def _explained(among: Array, with_band: Array) -> Array:
+    """R² of linear regressions, ``(N, lags)``: ``cᵀ A⁻¹ c`` by elimination of one band at a time.
+
+    Not by LAPACK, whose threads wait for one another far longer than so small systems take.
+
+    Args:
+        among: correlations of the explaining bands, ``(N, O, O)``, positive definite.
+        with_band: theirs with the band that is explained, ``(N, O, lags)``.
+    """
+    rest, open_ = among.copy(), with_band.copy()
+    found = np.zeros((len(among), with_band.shape[2]))
+    for band in range(among.shape[1]):
+        pivot = rest[:, band, band, None]
+        found += open_[:, band] ** 2 / pivot
+        factor = rest[:, band + 1 :, band] / pivot
+        open_[:, band + 1 :] -= factor[..., None] * open_[:, band, None]
+        rest[:, band + 1 :, band + 1 :] -= factor[..., None] * rest[:, band, None, band + 1 :]
+    return found
 
 
 def _detail(crops: Array) -> Array:
@@ -345,10 +364,9 @@ def survey(
         known = None
         if epistemic is not None:
             nats = _mirrored(epistemic[row : row + SIDE], seen.shape)
-            means[index] = [
-                _mean(nats[:, col : col + SIDE], seen[:, col : col + SIDE]) for col in cols
-            ]
-            known = means[index]
+            nats = np.where(seen & np.isfinite(nats), nats, 0.0)
+            sums = np.array([nats[:, col : col + SIDE].sum(dtype=np.float64) for col in cols])
+            known = means[index] = sums / np.maximum(1, valid.sum(axis=(1, 2)))
         found = oddity.decades(measure(crops, valid), known)
         stacked = np.stack(list(found.values()))
         enough = valid.mean(axis=(1, 2)) >= MIN_VALID
@@ -369,12 +387,6 @@ def _mirrored(part: Array, shape: tuple[int, ...]) -> Array:
         return part
     rows, cols = (mirror(0, count, size) for count, size in zip(shape, part.shape))
     return np.asarray(part[np.ix_(rows, cols)])
-
-
-def _mean(values: Array, where: Flags) -> float:
-    """Mean of what is observed and a number, 0 where nothing is."""
-    known = values[where & np.isfinite(values)]
-    return float(known.mean(dtype=np.float64)) if known.size else 0.0
 
 
 def epistemic_value(epistemic: Array) -> Array:
