@@ -265,9 +265,11 @@ def test_a_broken_checkpoint(
 
 
 def test_training_that_diverges_stops(tmp_path: Path) -> None:
-    config = TrainConfig(**{**vars(TINY), "widths": (2, 3), "learning_rate": 1e30})
+    config = TrainConfig(**{**vars(TINY), "widths": (2, 3), "learning_rate": 1e30, "batch_size": 1})
+    steps: list[tuple[int, int]] = []
     with pytest.raises(DatasetError) as caught:
-        train(CHIPS, tmp_path / "run", config)
+        train(CHIPS, tmp_path / "run", config, on_step=lambda *step: steps.append(step))
+    assert len(steps) < steps[0][1], "no step after the one that failed"
     for word in ("the loss became nan in epoch", "new folder", "learning_rate below 1e+30"):
         assert word in str(caught.value)
     assert not (tmp_path / "run" / "weights.npz").exists()

@@ -72,11 +72,14 @@ class Fetched(NamedTuple):
 
 
 class _PassingError(Exception):
-    """What may go better next time; ``wait_s`` is what the server asks for."""
+    """What may go better next time.
 
-    def __init__(self, text: str, wait_s: float = 0.0) -> None:
+    ``wait_s`` is what the server asks for; ``beyond`` that it has nothing behind what is here.
+    """
+
+    def __init__(self, text: str, wait_s: float = 0.0, beyond: bool = False) -> None:
         super().__init__(text)
-        self.wait_s = wait_s
+        self.wait_s, self.beyond = wait_s, beyond
 
 
 class Client:
@@ -164,7 +167,8 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 if error.code == 416 or error.code in PASSING:
-                    raise _PassingError(f"status {error.code}", _wait(error)) from error
+                    beyond = error.code == 416
+                    raise _PassingError(f"status {error.code}", _wait(error), beyond) from error
                 raise FetchError(
                     f"{url}: the server answers {error.code} ({error.reason}); see whether the set "
                     "has moved"
@@ -191,7 +195,7 @@ def _attempt(
             with open_url(remote.url, headers) as response:
                 _receive(response, remote, part, have if headers else 0, on_bytes)
         except _PassingError as error:
-            if "416" in str(error):
+            if error.beyond:
                 part.unlink(missing_ok=True)
             raise
     return _verified(remote, part)
