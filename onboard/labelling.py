@@ -10,11 +10,11 @@ taken one by one, each the one of the largest
     likeness = exp(-d² / 2)
 
 where d is the distance of two tiles' features: mean and standard deviation of each band as the
-network sees it, so that 1 is the spread of the training data. It is the greedy choice of maximal marginal
-relevance (Carbonell & Goldstein 1998), and with it a tile far from those taken as the greedy
-k-centre takes it (Sener & Savarese 2018, "Active learning for convolutional neural networks: a
-core-set approach"), weighted by the mutual information. Equal tiles give one chip. Nothing is
-drawn at random: the same frame gives the same chips.
+network sees it, so that 1 is the spread of the training data. It is the greedy choice of maximal
+marginal relevance (Carbonell & Goldstein 1998), and with it a tile far from those taken as the
+greedy k-centre takes it (Sener & Savarese 2018, "Active learning for convolutional neural
+networks: a core-set approach"), weighted by the mutual information. Equal tiles give one chip.
+Nothing is drawn at random: the same frame gives the same chips.
 """
 
 from __future__ import annotations
