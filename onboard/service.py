@@ -173,6 +173,7 @@ class Service(Closing):
         self._wall = hooks.clock()
         self._telling = ""
         self._stood_in_at = 0.0
+        self._model = bytes(8)
         self.inbox = Inbox(places.inbox, *settings.bounds)
         places.outbox.parent.mkdir(parents=True, exist_ok=True)
         self._shelf = Shelf(places.shelf)
@@ -514,7 +515,9 @@ class Service(Closing):
         return self.standby.restarts + (health.restarts if health else 0)
 
     def _status(self) -> Status:
-        runtime = self.standby.runtime
+        # An engine that is closed stays so: opening it may be what failed.
+        if self.standby.engine is not None:
+            self._model = self.standby.runtime.segmenter.bundle.model_id[:8]
         heat = self._temperature()
         spent = dict.fromkeys(STAGES, 0.0)
         for name, seconds in self.tally.seconds.items():
@@ -523,7 +526,7 @@ class Service(Closing):
         with contextlib.suppress(OSError):
             free = self.hooks.free(self.places.outbox.parent)
         return Status(
-            model_id=runtime.segmenter.bundle.model_id[:8],
+            model_id=self._model,
             engine=self.standby.name,
             state=self.state,
             flags=self.tally.flags | (Flag.FALLBACK if self.standby.stands_in else NOTHING),

@@ -122,9 +122,11 @@ def _serve(
 
     # Frames are read once: what GDAL would keep of them is better left free. Before its import.
     os.environ.setdefault("GDAL_CACHEMAX", "32")
+    from onboard import heap
     from onboard import settings as settings_of
     from onboard.service import Places, Service
 
+    heap.give_back()
     settings = settings_of.Settings() if settings_file is None else settings_of.load(settings_file)
     crew = Crew(flight, settings)
     standby = crew.standby()

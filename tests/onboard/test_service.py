@@ -249,13 +249,18 @@ def test_an_engine_that_fails_for_good_is_stood_in_for(bench: Bench, fault: str)
 
 def test_with_no_engine_left_the_frame_waits_and_is_then_given_up(bench: Bench) -> None:
     bench.put("a.tif")
-    with bench.service(attempts=3) as service:
+    with bench.service(attempts=4) as service:
+        # Neither opens any more, not even for what it says of itself.
+        bench.broken = {"myriad", "tflite"}
+        service.standby.restart()
+        assert service.step() > 0
+        assert service.state is State.BLOCKED
         bench.broken = {"tflite"}
         bench.todo["myriad"] += ["fail"] * 6
         for attempt in range(3):
             assert service.step() > 0
             assert service.state is State.BLOCKED
-            assert len(bench.event("attempt failed")) == attempt + 1
+            assert len(bench.event("attempt failed")) == attempt + 2
         assert service.step() == 0
         assert service.outbox.refused == {"attempts": 1}
         bench.put("b.tif", 2)
