@@ -35,12 +35,14 @@ class Memory:
         former: those that ended.
         heard_ms: time of the last telemetry heard, UTC milliseconds since 1970, or None.
         return_count: sequence count of the next packet of the return path.
+        expected: APID → sequence count of the next packet that the satellite sends.
     """
 
     open: OrderedDict[Key, Transaction] = field(default_factory=OrderedDict)
     former: OrderedDict[Key, Done] = field(default_factory=OrderedDict)
     heard_ms: int | None = None
     return_count: int = 0
+    expected: dict[int, int] = field(default_factory=dict)
 
     def keep(self, files: Reassembly) -> None:
         """Take over what a reception left, as far as a later one can use it."""
@@ -106,11 +108,16 @@ def _encoded(memory: Memory) -> dict[str, Any]:
         "former": [[*key, *done] for key, done in memory.former.items()],
         "heard_ms": memory.heard_ms,
         "return_count": memory.return_count,
+        "expected": memory.expected,
     }
 
 
 def _decoded(fields: dict[str, Any]) -> Memory:
-    memory = Memory(heard_ms=fields["heard_ms"], return_count=fields["return_count"])
+    memory = Memory(
+        heard_ms=fields["heard_ms"],
+        return_count=fields["return_count"],
+        expected=fields["expected"],
+    )
     for source, sequence, acknowledged, metadata, eof, runs in fields["open"]:
         one = Transaction(acknowledged=acknowledged)
         one.metadata = None if metadata is None else _unit(metadata, MetadataPdu)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,8 @@ class Report:
         frames_foreign: verified frames of another spacecraft or of another kind.
         packets: verified packets by APID name.
         packets_lost: gaps in the sequence counts by APID name, modulo 16384.
+        packets_lost_before: packets lost between the last one of the reception before and the
+            first one of this, by APID name.
         restarts: sequence counts that went back: a stream was repeated or an outbox made anew.
         packets_bad: packets that fail their CRC, or are of a kind that is not sent.
         packets_unknown: verified packets of an APID or with contents that are not known here,
@@ -81,6 +83,7 @@ class Report:
     frames_foreign: int = 0
     packets: Counter[str] = field(default_factory=Counter)
     packets_lost: Counter[str] = field(default_factory=Counter)
+    packets_lost_before: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     packets_bad: int = 0
     packets_unknown: Counter[str] = field(default_factory=Counter)
@@ -97,7 +100,7 @@ class Report:
         """As plain values."""
         # Not asdict of the whole: it cannot copy a Counter.
         figures = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        for name in ("packets", "packets_lost", "packets_unknown"):
+        for name in ("packets", "packets_lost", "packets_lost_before", "packets_unknown"):
             figures[name] = dict(figures[name])
         for name in ("files_incomplete", "files_refused"):
             figures[name] = [dataclasses.asdict(one) for one in figures[name]]
@@ -117,6 +120,7 @@ class Reception:
         files: where the transfers stand.
         heard_ms: the latest time that a packet bore, UTC milliseconds since 1970, or None.
         chips: the bytes and the decoded chip for labelling, in order of arrival, each id once.
+        expected: APID → sequence count of the next packet.
     """
 
     products: list[tuple[bytes, Product]]
@@ -127,6 +131,7 @@ class Reception:
     files: Reassembly
     heard_ms: int | None
     chips: list[tuple[bytes, Chip]]
+    expected: dict[int, int]
 
 
 def receive(
@@ -154,6 +159,7 @@ def receive(
     if memory is not None:
         memory = copy.deepcopy(memory)
         station.files.resume(memory.open, memory.former)
+        station.resume(memory.expected)
     channels: dict[int, PacketExtractor] = {}
     for frame in find_frames(chunks, report, frame_length):
         if frame.spacecraft != spacecraft:
@@ -326,6 +332,7 @@ class _Station:
     def __init__(self, report: Report) -> None:
         self.report = report
         self._expected: dict[int, int] = {}
+        self._before: dict[int, int] = {}
         self._missing: dict[int, OrderedDict[int, None]] = {}
         self.files = Reassembly()
         self._products: dict[bytes, tuple[bytes, Product]] = {}
@@ -335,6 +342,10 @@ class _Station:
         self._acks: dict[bytes, Ack] = {}
         self._undecoded: list[Unfinished] = []
         self._heard_ms: int | None = None
+
+    def resume(self, expected: Mapping[int, int]) -> None:
+        """Go on with the counts of an earlier reception."""
+        self._before.update(expected)
 
     def take(self, data: bytes) -> None:
         """Verify one packet and keep its contents."""
@@ -371,12 +382,18 @@ class _Station:
             self.files,
             self._heard_ms,
             list(self._chips.values()),
+            self._expected,
         )
 
     def _count(self, packet: Packet, apid: Apid) -> None:
         """Count what is missing; a packet that was counted so and comes late is none."""
         self.report.packets[apid.text] += 1
         missing = self._missing.setdefault(packet.apid, OrderedDict())
+        if packet.apid in self._before:
+            # Behind it is what was received before, and a count that began anew.
+            between = (packet.count - self._before.pop(packet.apid)) % PACKETS
+            if between < PACKETS // 2:
+                self.report.packets_lost_before[apid.text] += between
         expected = self._expected.get(packet.apid, packet.count)
         gap = (packet.count - expected) % PACKETS
         if packet.count in missing:

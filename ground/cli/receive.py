@@ -97,6 +97,7 @@ def command(
     if heard_ms is not None:
         returned, memory.return_count = answer(reception.files, heard_ms, memory.return_count)
     memory.heard_ms = heard_ms
+    memory.expected.update(reception.expected)
     memory.keep(reception.files)
     # After the products: a reception that is cut short before this is received again.
     memories.save(memory, out)

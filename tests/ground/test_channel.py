@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ground.channel import ChannelReport, impair
+from ground.channel import Channel, ChannelReport, Conditions, flip_bits, impair
 from onboard.errors import ConfigError
 from onboard.link import frames
 from onboard.link.counters import Counters
@@ -76,6 +76,70 @@ def test_everything_can_be_lost_or_flipped():
 def test_an_empty_stream_and_a_piece_of_a_frame():
     assert send(b"", 1, frame_loss=0.5, bit_error_rate=0.5) == (b"", ChannelReport(0, 0, 0, 0, 0))
     assert send(stream(1)[:-1], 1)[1].frames == 1
+
+
+def pieces(data):
+    return [data[start : start + CADU] for start in range(0, len(data), CADU)]
+
+
+def numbered(count):
+    """Frames that are all different."""
+    return b"".join(number.to_bytes(CADU, "big") for number in range(count))
+
+
+def test_frames_that_arrive_twice():
+    out, report = Channel(1, Conditions(duplicate=0.2), 64).send(numbered(500))
+    assert sorted(set(pieces(out))) == pieces(numbered(500))
+    assert len(pieces(out)) == 500 + report.frames_duplicated
+    assert report.frames_duplicated == pytest.approx(100, rel=0.3)
+
+
+@pytest.mark.parametrize("span", [1, 8])
+def test_frames_that_arrive_late_but_not_too_late(span):
+    out, report = Channel(2, Conditions(reorder=0.3, span=span), 64).send(numbered(500))
+    order = [int.from_bytes(piece, "big") for piece in pieces(out)]
+    assert sorted(order) == list(range(500))
+    assert order != list(range(500))
+    assert max(place - number for place, number in enumerate(order)) <= span
+    assert report.frames_moved == pytest.approx(150, rel=0.3)
+
+
+def test_frames_that_arrive_with_the_next_sending():
+    channel = Channel(3, Conditions(delay=0.1), 64)
+    data = pieces(numbered(400))
+    first, one = channel.send(b"".join(data[:200]))
+    second, two = channel.send(b"".join(data[200:]))
+    third, _ = channel.send(b"")
+    assert sorted(pieces(first) + pieces(second) + pieces(third)) == data
+    assert len(pieces(first)) == 200 - one.frames_delayed
+    assert all(piece in data[:200] for piece in pieces(second)[: one.frames_delayed])
+    assert two.frames_delayed == len(pieces(third)) > 0
+
+
+def test_what_is_off_draws_nothing():
+    """So that a seed means what it meant before there was more to switch on."""
+    how = {"frame_loss": 0.2, "bit_error_rate": 1e-4, "burst": 2.0}
+    assert Channel(5, Conditions(**how), 64).send(stream(99)) == send(stream(99), 5, **how)
+
+
+def test_bits_of_any_bytes():
+    assert flip_bits(b"", 0.5, 1) == b""
+    assert flip_bits(b"abc", 0.0, 1) == b"abc"
+    assert flip_bits(b"abc", 1.0, 1) == bytes(255 - byte for byte in b"abc")
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"duplicate": 2.0}, "doubled"),
+        ({"reorder": -1.0}, "late frames"),
+        ({"delay": 1.5}, "delayed"),
+        ({"span": 0}, "at least 1"),
+    ],
+)
+def test_conditions_that_make_no_sense(how, words):
+    with pytest.raises(ConfigError, match=words):
+        Channel(1, Conditions(**how))
 
 
 def test_report_to_json():
