@@ -7,14 +7,16 @@ of 128 pixels, for what no clear training chip shows, in four *kinds* of statist
   ones, raw numbers are no reflectance, exchanged bands are of another colour.
 - ``texture``: how much neighbours differ, band against band. A dead band has no texture, or only
   noise; and detail that belongs to one band betrays it in the place of another.
-- ``stuck``: the largest share of samples that sit at their band's highest or lowest value, as
-  saturated and dead ones do.
+- ``stuck``: the largest share of samples that sit at their band's highest value, as saturated and
+  dead ones do.
 - ``registration``: how much better the fine detail of a band is explained by that of the others
   where it lies than 2 to 6 pixels away, as ``ln((1 - R² away) / (1 - R² here))`` of a linear
   regression of its Laplacian on theirs. It is positive for bands that lie on each other whatever
   the sign of their contrasts, and negative for a band that has been shifted.
 
-and a fifth, ``epistemic``, the network's own mean mutual information over the crop.
+Below 0, where an atmospheric correction leaves some dark water, all reflectance counts as 0, as it
+does for the network. A fifth kind is ``epistemic``, the network's own mean mutual information
+over the crop.
 
 Each kind gives one number, large where odd: a Mahalanobis distance for the first two (Lee et al.,
 "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018, have it on
@@ -47,7 +49,7 @@ TAIL = 0.25
 # Every eighth row and column is enough for levels, every eighth row for texture.
 STEP = 8
 LEVELS = (0.02, 0.5)
-DARK_OFFSET, DARKEST = 0.05, -0.03
+DARK_OFFSET = 0.05
 TEXTURE_FLOOR = 3e-4
 STUCK_FLOOR = 2e-3
 EPISTEMIC_FLOOR = 1e-5
@@ -80,7 +82,7 @@ def measure(crops: Array, valid: Flags) -> Features:
         crops: reflectance, floating ``(N, H, W, B)``, at least 100 pixels a side.
         valid: bool ``(N, H, W)``; pixels without data count nowhere but in the registration.
     """
-    rows = np.ascontiguousarray(crops[:, ::STEP].transpose(0, 3, 1, 2), dtype=np.float64)
+    rows = np.maximum(crops[:, ::STEP].transpose(0, 3, 1, 2), 0, dtype=np.float64, order="C")
     seen = np.ascontiguousarray(valid[:, ::STEP])
     return Features(
         _levels(rows[..., ::STEP], seen[..., ::STEP]),
@@ -99,7 +101,7 @@ def _levels(samples: Array, valid: Flags) -> Array:
     at = np.stack([np.floor(q * (number - 1)).astype(np.intp) for q in LEVELS], axis=-1)
     picked = np.take_along_axis(flat, at[:, None, :], axis=-1)
     picked = np.where(np.isfinite(picked), picked, 0.0)
-    return np.asarray(np.log(np.maximum(picked, DARKEST) + DARK_OFFSET)).reshape(count, -1)
+    return np.asarray(np.log(picked + DARK_OFFSET)).reshape(count, -1)
 
 
 def _texture(rows: Array, valid: Flags) -> Array:
@@ -114,19 +116,13 @@ def _texture(rows: Array, valid: Flags) -> Array:
 
 
 def _stuck(rows: Array, valid: Flags) -> Array:
-    """Logarithm of the largest share of samples at an end of their band's range, ``(N,)``."""
+    """Logarithm of the largest share of samples at the top of their band's range, ``(N,)``."""
     number = np.maximum(1, valid.sum(axis=(-2, -1)))
-    worst = np.zeros(len(rows))
-    for least in (False, True):
-        sign = -1.0 if least else 1.0
-        values = rows * sign
-        if not valid.all():
-            values = np.where(valid[:, None], values, -np.inf)
-        top = values.max(axis=(-2, -1), keepdims=True)
-        at_top = np.count_nonzero((values == top) & valid[:, None], axis=(-2, -1))
-        # One sample is always the largest.
-        worst = np.maximum(worst, (at_top.max(axis=1) - 1) / number)
-    return np.asarray(np.log(np.maximum(worst, 0.0) + STUCK_FLOOR))
+    values = rows if valid.all() else np.where(valid[:, None], rows, -np.inf)
+    top = values.max(axis=(-2, -1), keepdims=True)
+    at_top = np.count_nonzero((values == top) & valid[:, None], axis=(-2, -1)).max(axis=1)
+    # One sample is always the largest.
+    return np.asarray(np.log(np.maximum(at_top - 1, 0) / number + STUCK_FLOOR))
 
 
 def _registration(crops: Array) -> Array:
@@ -170,7 +166,7 @@ def _detail(crops: Array) -> Array:
     """Laplacian of the binned middle of each band, float32 ``(N, B, WINDOW - 2, WINDOW - 2)``."""
     side = WINDOW * BIN
     top, left = (crops.shape[1] - side) // 2, (crops.shape[2] - side) // 2
-    middle = crops[:, top : top + side, left : left + side]
+    middle = np.maximum(crops[:, top : top + side, left : left + side], 0)
     # Rows first: what then remains to be put into another order is a quarter of the samples.
     rows = middle[:, ::BIN] + middle[:, 1::BIN]
     binned = rows[:, :, ::BIN] + rows[:, :, 1::BIN]

@@ -124,9 +124,12 @@ def fit_kept(
 
 
 def reflectance(tile: Image, normalisation: Normalisation) -> Image:
-    """The inverse of `Normalisation.apply`, but for what was clipped."""
+    """The inverse of `Normalisation.apply`, but for what was clipped, as it is below 0."""
     spread, mean = (np.asarray(v, np.float32) for v in (normalisation.spread, normalisation.mean))
-    return np.asarray(tile * spread + mean, np.float32)
+    scaled = tile * spread + mean
+    if normalisation.floor:
+        scaled = np.maximum(np.exp(scaled) - np.float32(normalisation.floor), 0)
+    return np.asarray(scaled, np.float32)
 
 
 def _features(crops: Image) -> Features:

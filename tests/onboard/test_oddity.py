@@ -114,6 +114,14 @@ def test_pixels_without_data_do_not_count(fitted: Oddity) -> None:
     assert usual < fitted.limit
 
 
+def test_reflectance_below_zero_counts_as_zero() -> None:
+    image = crop(216) - np.float32(0.04)
+    assert (image < 0).mean() > 0.1
+    below, clipped = (measure(x[None], everywhere()) for x in (image, np.maximum(image, 0)))
+    for name in below._fields:
+        assert np.array_equal(getattr(below, name), getattr(clipped, name)), name
+
+
 def test_too_little_data_is_not_scored(fitted: Oddity) -> None:
     valid = everywhere()[0]
     valid[: SIDE // 2 + 8] = False

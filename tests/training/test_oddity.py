@@ -89,12 +89,18 @@ def test_too_few_crops_are_refused(train: int, calibration: int) -> None:
         oddity.fit(*crops, np.full(calibration, 1e-4))
 
 
-def test_it_is_fitted_on_kept_chips_of_the_trained_sets(shipped: bundle.Bundle) -> None:
-    normal = shipped.normalisation
+@pytest.mark.parametrize("floor", [0.0, 0.02])
+def test_it_is_fitted_on_kept_chips_of_the_trained_sets(
+    shipped: bundle.Bundle, floor: float
+) -> None:
+    normal = Normalisation((-1.5,) * 4, (0.8,) * 4, 10.0, floor)
+    own = dataclasses.replace(
+        shipped, manifest={**shipped.manifest, "normalisation": normal.to_json()}
+    )
     train = kept_chips("ours", generated(0, 30), normal)
     held = kept_chips("ours", generated(500, 14), normal)
     strange = kept_chips("theirs", 10 * generated(600, 5), normal)
-    found = oddity.fit_kept(train, [*held, *strange], shipped, Undecided())
+    found = oddity.fit_kept(train, [*held, *strange], own, Undecided())
     assert found.crops == 14
     direct = oddity.fit(generated(0, 30), generated(500, 14), np.zeros(14))
     for kind in ("levels", "texture", "stuck", "registration"):
