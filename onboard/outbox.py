@@ -126,12 +126,14 @@ class Totals(NamedTuple):
         queued: items that were ever queued.
         item: the number of the last of them.
         sequence: the CFDP transaction number that comes next.
+        lost: of the items, in damage.
     """
 
     frames: int
     queued: int
     item: int
     sequence: int
+    lost: int = 0
 
 
 class Left(NamedTuple):
@@ -306,6 +308,7 @@ class Outbox(Closing):
                 queued=self._counter(_QUEUED),
                 item=int(row[0]) if row else 0,
                 sequence=self._counter(_TRANSACTION),
+                lost=self._counter(_LOST),
             )
 
     @property
@@ -588,9 +591,10 @@ class Outbox(Closing):
     def _guard(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
-            # Of this very class are "malformed" and "not a database", and nothing else.
-            if type(error) is sqlite3.DatabaseError:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # Of this very class are "malformed" and "not a database", and nothing else. And what
+            # is no text where text should be was damaged without the file's structure.
+            if type(error) in (sqlite3.DatabaseError, UnicodeDecodeError):
                 raise DamagedError(
                     f"{self.path}: the outbox cannot be used, it is damaged ({error}); move it "
                     "away and start a new one"

@@ -26,8 +26,8 @@ from onboard.runtime import Entry
 from onboard.shelf import Shelf, Stored
 
 DAMAGED = ".damaged"
+_KINDS = {kind.value for kind in Kind}
 _COMPANIONS = ("", "-wal", "-shm")
-_TABLES = ("processed", "refused", "counters", "ledger", "queue", "attempts")
 SEQUENCE_GAP = 1000
 """Numbers of items and transactions that are passed over, so that none is used for two."""
 
@@ -57,13 +57,19 @@ class Salvage(NamedTuple):
 
     def totals(self) -> Totals:
         """The numbers that the rows prove."""
-        counters = {row["name"]: row["value"] for row in self.rows["counters"]}
+        counters = {
+            row["name"]: row["value"]
+            for row in self.rows["counters"]
+            if isinstance(row["value"], int)
+        }
         items = [row["item"] for name in ("queue", "ledger") for row in self.rows[name]]
+        lost = counters.get("lost", 0)
         return Totals(
             len(self.rows["processed"]),
-            max(counters.get("queued", 0), len(items) + counters.get("lost", 0)),
+            max(counters.get("queued", 0), len(items) + lost),
             max(items, default=0),
             counters.get("transaction", 0),
+            lost,
         )
 
 
@@ -96,27 +102,48 @@ def rebuild(path: Path, shelf: Shelf) -> Loss:
 
 def salvage(path: Path) -> Salvage:
     """What can still be read of a damaged outbox; nothing of it is trusted blindly."""
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _KEYS}
     if path.exists():
         with contextlib.suppress(sqlite3.Error):
             db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
             db.row_factory = sqlite3.Row
+            db.text_factory = _text
             with contextlib.closing(db):
-                for name in _TABLES:
+                for name in _KEYS:
                     rows[name] = list(_rows(db, name))
     return Salvage(rows)
 
 
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+_KEYS = {
+    "processed": ("scene_id", "model_id"),
+    "refused": ("file_id",),
+    "counters": ("name",),
+    "ledger": ("item",),
+    "queue": ("item",),
+    "attempts": ("file_id",),
+}
+"""Table → its primary key."""
+
+
 def _rows(db: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
-    """Rows up to the first that cannot be read."""
-    with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
-        for row in db.execute(f"SELECT * FROM {table}"):
-            yield dict(row)
+    """Rows from the front up to the first that cannot be read, and from the end likewise."""
+    seen = set()
+    for direction in ("ASC", "DESC"):
+        order = ", ".join(f"{name} {direction}" for name in _KEYS[table])
+        with contextlib.suppress(sqlite3.Error):
+            for row in db.execute(f"SELECT * FROM {table} ORDER BY {order}"):
+                key = tuple(row[name] for name in _KEYS[table])
+                if key not in seen:
+                    seen.add(key)
+                    yield dict(row)
 
 
 def _fill(outbox: Outbox, found: Salvage, stored: list[Stored]) -> Loss:
     expected = _expected(found.totals(), stored)
-    before = sum(row["value"] for row in found.rows["counters"] if row["name"] == "lost")
     with outbox.transaction() as db:
         for name in ("processed", "refused", "counters", "ledger", "attempts"):
             _copy(db, name, found.rows[name])
@@ -131,7 +158,8 @@ def _fill(outbox: Outbox, found: Salvage, stored: list[Stored]) -> Loss:
         lost = max(0, expected.queued - queued - left)
         _count(db, "queued", queued + left + lost)
         _count(db, "lost", lost)
-    return Loss(queued, frames, lost - before, max(0, expected.frames - frames), 0)
+    new = max(0, lost - expected.lost)
+    return Loss(queued, frames, new, max(0, expected.frames - frames), 0)
 
 
 def _expected(known: Totals, stored: list[Stored]) -> Totals:
@@ -140,7 +168,8 @@ def _expected(known: Totals, stored: list[Stored]) -> Totals:
     for one in stored:
         count = len(list(_items(one.entry)))
         told = one.totals
-        after = Totals(told.frames + 1, told.queued + count, told.item + count, told.sequence)
+        queued, item = told.queued + count, told.item + count
+        after = Totals(told.frames + 1, queued, item, told.sequence, told.lost)
         total = Totals(*map(max, zip(total, after)))
     gap = SEQUENCE_GAP
     return total._replace(item=total.item + gap, sequence=(total.sequence + gap) % TRANSACTIONS)
@@ -192,7 +221,7 @@ def _name(kind: str, data: bytes) -> tuple[str, bytes]:
 def _whole(row: dict[str, Any]) -> bool:
     """Whether a row's data is what it was: a file's id is that of its bytes, an alert decodes."""
     data, kind = row["data"], row["kind"]
-    if not isinstance(data, bytes):
+    if not isinstance(data, bytes) or kind not in _KINDS:
         return False
     if kind == Kind.ALERT.value:
         with contextlib.suppress(StreamError):
