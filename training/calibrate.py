@@ -30,8 +30,8 @@ GRID = np.round(np.arange(0.02, 0.99, 0.01), 2)
 RESAMPLES = 1000
 ENOUGH_CLOUD = 10_000
 """Pixels of cloud from which on labels of real chips decide alone."""
-MOST_PIXELS = 2**20
-"""With ten passes 42 MB; thresholds are then good to three digits and more."""
+MOST_PIXELS = 2**19
+"""With ten passes 26 MB; thresholds are then good to three digits and more."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ def calibrate(
         if deciding[index]:
             on_real_cloud.add(expit(cloud_logit[known]), own_cloud[known])
             known = own_water != UNKNOWN
-            where = np.full(int(known.sum()), numbers[places[index]], np.int64)
-            on_water.add(passes[:, known], own_water[known], where)
+            place = np.full(int(known.sum()), numbers[places[index]], np.int32)
+            on_water.add(passes[:, known], own_water[known], place)
     logits, labels, where = on_water.columns()
     cloud_p, cloud = on_real_cloud.columns()
     if np.count_nonzero(cloud) < ENOUGH_CLOUD:

@@ -18,7 +18,7 @@ class Sample:
     """A uniform sample without replacement of columns that belong together.
 
     Args:
-        most: pixels that stay at the end; in between there may be twice as many and one chip.
+        most: pixels that stay at the end; in between there may be a quarter more and one chip.
         seed: of the numbers drawn.
     """
 
@@ -30,9 +30,9 @@ class Sample:
     def add(self, *columns: Array) -> None:
         """Take up pixels; the last axis of every column counts them."""
         count = columns[0].shape[-1]
-        self._parts.append((self._rng.random(count), *columns))
+        self._parts.append((self._rng.random(count, np.float32), *columns))
         self._held += count
-        if self._held > 2 * self._most:
+        if self._held > self._most * 5 // 4:
             self._prune()
 
     def columns(self) -> tuple[Array, ...]:

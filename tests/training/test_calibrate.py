@@ -225,3 +225,26 @@ def test_a_sample_of_many_pixels_decides_as_all_of_them(monkeypatch: pytest.Monk
     assert sampled.temperature == pytest.approx(whole.temperature, rel=0.05)
     assert sampled.sensitive == pytest.approx(whole.sensitive, abs=0.03)
     assert sampled.cloud == pytest.approx(whole.cloud, abs=0.05)
+
+
+def test_memory_does_not_grow_with_the_chips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit, four times the chips take what a quarter of them took."""
+    import tracemalloc
+
+    monkeypatch.setattr("training.calibrate.MOST_PIXELS", 40_000)
+    label = (np.arange(64 * 64).reshape(64, 64) % 3 == 0).astype(np.uint8)
+    passes = np.random.default_rng(0).normal(0, 2, (10, 64, 64)).astype(np.float32)
+
+    def peak(chips: int) -> int:
+        tracemalloc.start()
+        calibrate(
+            lambda index: (passes.copy(), passes[0].copy()),
+            ((label.copy(), label.copy()) for _ in range(chips)),
+            [True] * chips,
+            [f"place {index % 5}" for index in range(chips)],
+        )
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(160) < 1.1 * peak(40)
