@@ -119,7 +119,9 @@ def _pass(samples: Samples, folder: Path, clock: Clock) -> Passage:
         slots.install(samples.bundle, onboard / "slots", engines.DEFAULT, None)
         loaded = slots.load_active(onboard / "slots", engines.DEFAULT, None)
     segmenter = Segmenter(loaded, engines.load(engines.DEFAULT, loaded), loaded.passes, MASK_SEED)
-    runtime = Runtime(segmenter, loaded.limits, PermanentWater(samples.permanent))
+    # The demo is about what a responder gets; chips for labelling are for who trains the network.
+    limits = loaded.limits.with_value("max_chips", 0)
+    runtime = Runtime(segmenter, limits, PermanentWater(samples.permanent))
     with Outbox(onboard / "outbox.sqlite") as outbox:
         flown = runtime.fly(samples.frame, outbox)
         if flown.product_id is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from ground.receive import Reception
+    from onboard.link.alerts import Alert
     from onboard.product import Product
     from onboard.reference_water import PermanentWater
 
@@ -159,7 +161,11 @@ def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
         for (data, product), written in zip(reception.products, files, strict=True)
     ]
     alerts = [
-        {**dataclasses.asdict(alert), "frame_id": alert.frame_id.hex()}
+        {
+            **dataclasses.asdict(alert),
+            "frame_id": alert.frame_id.hex(),
+            "confidence": alert.confidence,
+        }
         for alert in reception.alerts
     ]
     chips = [
@@ -197,10 +203,36 @@ def _show(reception: Reception, files: list[Written], reference: PermanentWater 
         console.print(line, soft_wrap=True)
 
 
+def _told(alert: Alert) -> str:
+    """An alert in one line."""
+    from datetime import datetime
+
+    def area(square_metres: float | None, share: float) -> str:
+        known = "" if square_metres is None else f" ({square_metres / 1e6:.2f} km²)"
+        return f"{share:.1%} of what was seen{known}"
+
+    when = "at an unknown time"
+    if alert.acquired_ms is not None:
+        seconds = datetime.fromtimestamp(alert.acquired_ms / 1000, UTC)
+        when = seconds.isoformat(timespec="seconds")
+    where = "at no known place"
+    if alert.place is not None:
+        where = "around {:.4f}, {:.4f}".format(*alert.place)
+    sure = "" if alert.confidence is None else f", confidence {alert.confidence:.2f}"
+    follows = "its product goes down too" if alert.product else "no product goes down"
+    return (
+        f"alert {alert.frame_id.hex()}: {alert.subject} {where}, {when}: likely "
+        f"{area(alert.area_m2, alert.fraction)}, possibly "
+        f"{area(alert.possible_area_m2, alert.possible_fraction)}{sure}; {follows}"
+    )
+
+
 def _lines(reception: Reception, reference: PermanentWater | None) -> Iterator[str]:
     report = reception.report
     counts = (len(reception.products), len(reception.alerts), len(reception.chips))
     yield "received: {} products, {} alerts, {} chips for labelling".format(*counts)
+    for alert in reception.alerts:
+        yield _told(alert)
     lost = ", ".join(f"{count} {name}" for name, count in report.packets_lost.items() if count)
     yield (
         f"frames: {report.frames} good, {report.frames_bad} bad, {report.frames_lost} lost; "

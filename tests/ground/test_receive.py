@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import random
@@ -14,13 +15,15 @@ from ground.cli.receive import command
 from ground.receive import receive
 from onboard.chip import pack as pack_chip
 from onboard.errors import OutputError, ProductError, StreamError
+from onboard.georef import Georef
 from onboard.link import alerts, cfdp, frames, housekeeping, packets
 from onboard.link.apid import VC_DATA, Apid
 from onboard.link.counters import Counters
 from onboard.link.downlink import fill
 from onboard.link.packets import Packet
 from onboard.outbox import Item, Outbox
-from onboard.product import pack
+from onboard.product import LN2, pack
+from onboard.triage import Sight
 from tests.chips import make_chip
 from tests.products import make_product, noisy_product
 
@@ -399,6 +402,29 @@ def test_command_writes_products_and_report(tmp_path, stream, sent, written):
     assert figures["report"]["frames_lost"] == 1
     assert "received: 3 products, 3 alerts" in result.output
     assert "1 lost" in result.output
+
+
+def test_command_tells_every_alert(tmp_path):
+    georef = Georef(33, 24, "EPSG:4326", (0.01, 0.0, 20.0, 0.0, -0.01, 50.0))
+    product = make_product(3, georef=georef, acquired_ms=1_700_000_000_000)
+    sight = Sight(792, 700, 400, 50, entropy=0.25 * LN2)
+    told = [alerts.alert_for(product, name, sight) for name in (bytes(range(16)), None)]
+    bare = dataclasses.replace(told[1], place=None, acquired_ms=None, entropy=None, area_m2=5e6)
+    stream = framed([alerts.pack(one) for one in (*told, bare)], Apid.ALERT)
+    (tmp_path / "pass.bin").write_bytes(stream)
+    arguments = [str(tmp_path / "pass.bin"), "--out", str(tmp_path / "out")]
+    lines = CliRunner().invoke(command, arguments).output.splitlines()
+    found = [line for line in lines if line.startswith("alert ")]
+    assert "alert 0001020304050607: water around 49." in found[0]
+    assert "2023-11-14T22:13:20+00:00" in found[0]
+    assert found[0].endswith("confidence 0.75; its product goes down too")
+    assert found[1].startswith("alert 0303030303030303: ")
+    assert found[1].endswith("no product goes down")
+    assert "at no known place, at an unknown time: likely" in found[2]
+    assert "of what was seen (5.00 km²), possibly" in found[2]
+    assert "confidence" not in found[2]
+    rows = json.loads((tmp_path / "out" / "reception.json").read_text())["alerts"]
+    assert [row["confidence"] is None for row in rows] == [False, False, True]
 
 
 def test_chips_for_labelling_arrive_whole(tmp_path):
