@@ -38,7 +38,7 @@ from onboard.link.packets import Packet
 
 MAX_PACKET = 2048
 """Bytes of one packet of the return path; a longer one is not read."""
-MAX_STREAM = 16 << 20
+MAX_STREAM = 4 << 20
 """Bytes of a return stream."""
 MAX_REQUESTS = (MAX_PACKET - packets.OVERHEAD - HEADER - 9) // 8
 """Requests that fit into one NAK (5.2.6)."""

@@ -22,6 +22,8 @@ from onboard.outbox import Outbox
 
 CONTACTS_KEPT = 65_536
 MAX_OWED = 4096
+MAX_REPORTS = 64
+"""Contacts that one return stream may speak about, per transfer."""
 MAX_ATTEMPTS = 3
 """Transaction numbers that a file is given before it is dropped as one the ground refuses."""
 RULE_DELIVERED = "acknowledged by the ground"
@@ -195,9 +197,12 @@ class Transfers:
         """Apply all answers to one transfer; delivered, refused, wanted and unknown."""
         state, unknown = transfer.state, 0
         began = int((state.sent == sender.WANTED).sum())
-        for heard_ms in sorted({one.heard_ms for one in answers}):
-            contact_heard = _contact_of(db, heard_ms)
-            told = [one.answer for one in answers if one.heard_ms == heard_ms]
+        reports: dict[int, list[Answer]] = {}
+        for one in answers:
+            reports.setdefault(_contact_of(db, one.heard_ms), []).append(one.answer)
+        # A stream holds few reports; of one that claims to hold many the newest are heard.
+        for contact_heard in sorted(reports)[-MAX_REPORTS:]:
+            told = reports[contact_heard]
             if not contact_heard:
                 unknown += len(told)
             if not contact_heard or state.sent[-1] == sender.WANTED:

@@ -36,7 +36,7 @@ def units() -> list[tuple[Apid, bytes]]:
     told = b"\x02\x0f" + bytes(alerts.SIZE - 2)
     found = [(Apid.ALERT, told), (Apid.HOUSEKEEPING, housekeeping.pack(Housekeeping(1, 2, 3, 4)))]
     for number, data in enumerate(PRODUCTS):
-        sent = cfdp.pdus(data, "f.fsp", number, acknowledged=bool(number))
+        sent = cfdp.pdus(data, "f.fsp", number, 120, acknowledged=bool(number))
         found += [(Apid.CFDP, unit) for unit in sent]
     return [*found, (Apid.CFDP, cfdp.finished_ack(9, 0))]
 
@@ -128,12 +128,13 @@ def sealed_frame(body: bytes) -> bytes:
     return frames.SYNC_MARKER + body + int(crc16.ibm_3740(body)).to_bytes(2, "big")
 
 
-def check_stream(stream: bytes, own: bool = True) -> Reception | None:
+def check_stream(stream: bytes, own: bool = True, radio: bool = False) -> Reception | None:
     """Receive it: no error but the one that says what is wrong, and nothing damaged.
 
     Args:
         stream: of frames of `LENGTH` bytes.
         own: whether it was made of `STREAM`, so that only `PRODUCTS` can be in it.
+        radio: whether only checksums stand between the damage and what is accepted.
     """
     memory = Memory()
     try:
@@ -146,6 +147,11 @@ def check_stream(stream: bytes, own: bool = True) -> Reception | None:
     assert found.frames * CADU + found.bytes_skipped <= found.bytes
     if own:
         assert {data for data, _ in reception.products} <= set(PRODUCTS)
+    if radio:
+        assert {alerts.pack(alert) for alert in reception.alerts} <= {UNITS[0][1]}
+        assert set(reception.housekeeping) <= {Housekeeping(1, 2, 3, 4)}
+        assert not found.units_bad
+        assert not found.packets_unknown
     memory.keep(reception.files)
     check_answers(report(reception.files, NOW)[0], damaged=False)
     return reception

@@ -11,7 +11,7 @@ from onboard.errors import DamagedError
 from onboard.link import cfdp, frames, returns, sender
 from onboard.link.apid import Apid
 from onboard.link.downlink import fill
-from onboard.link.transfers import MAX_ATTEMPTS, Hearing, Transfers, cancel
+from onboard.link.transfers import MAX_ATTEMPTS, MAX_REPORTS, Hearing, Transfers, cancel
 from onboard.outbox import Cause, Item, Outbox
 from onboard.product import pack
 from tests.answers import eof_ack, finished, nak
@@ -253,3 +253,17 @@ def test_every_unit_is_sent_in_the_contact_that_the_state_says(outbox):
     (transfer,) = Transfers(outbox).open().values()
     assert transfer.state.sent[1] == 2
     assert set(transfer.state.sent[2:].tolist()) == {sender.ARRIVED}
+
+
+def test_a_stream_that_claims_many_reports_is_heard_in_bounded_work(outbox, monkeypatch):
+    (data,) = queue(outbox, 1)
+    for number in range(1, 100):
+        contact(outbox, number)
+    calls = []
+    hear_one = sender.hear
+    monkeypatch.setattr(sender, "hear", lambda *a: calls.append(a) or hear_one(*a))
+    units = [returns.pack([nak(0, len(data), [], 0)], START + number) for number in range(500)]
+    Transfers(outbox).hear(returns.unpack(b"".join(units)))
+    assert len(calls) == MAX_REPORTS
+    (transfer,) = Transfers(outbox).open().values()
+    assert transfer.state.heard == 99
