@@ -33,7 +33,7 @@ from onboard.segment import Segmenter
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ROOT / "data_samples" / "bundle"
 OUT = ROOT / "docs" / "figures" / "odd-cost.json"
-ROUNDS = 5
+ROUNDS = 3
 SEED = 0
 SEGMENT, SCORE = "segment", "score"
 
