@@ -255,6 +255,28 @@ def test_whatever_the_contacts_hold_all_of_it_goes_as_often_as_wanted(
         assert set(wanted.values()) == {0}
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=10)
+@given(
+    seeds=st.lists(st.integers(0, 40), min_size=1, max_size=5, unique=True),
+    budget=st.integers(1, 20),
+    sendings=st.integers(1, 2),
+)
+def test_what_waits_does_not_fit_into_the_unused_bytes(tmp_path_factory, seeds, budget, sendings):
+    with Outbox(tmp_path_factory.mktemp("outbox") / "o.db") as outbox:
+        queue(outbox, seeds)
+        downlink = fill(outbox, budget * CADU, sendings, NOW)
+        used = sum(len(packets.pack(packet)) for packet in contents(downlink.stream))
+        unused = budget * frames.data_length() - packets.MIN_IDLE - used
+        assert unused >= 0
+        downlink.commit(outbox)
+        begun = Transfers(outbox).parts()
+        for item in outbox.waiting(sendings):
+            alert = item.kind is Kind.ALERT
+            units = [item.data] if alert else cfdp.pdus(item.data, "0123456789ab.fsp", 1)
+            rest = units[begun.get(item.item, 0) :]
+            assert sum(len(unit) + packets.OVERHEAD for unit in rest) > unused
+
+
 def test_an_empty_outbox_still_reports(outbox):
     downlink = fill(outbox, 10**5, 2, NOW)
     assert [packet.apid for packet in contents(downlink.stream)] == [Apid.HOUSEKEEPING]
