@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from spacepackets.cfdp.defs import ConditionCode, DeliveryCode, FileStatus
 from spacepackets.cfdp.pdu import AckPdu, DirectiveType, FinishedPdu, NakPdu, TransactionStatus
@@ -23,7 +24,25 @@ from onboard.link.cfdp import TRANSACTIONS, config_of
 from onboard.link.counters import PACKETS
 from onboard.link.packets import OVERHEAD
 
+if TYPE_CHECKING:
+    from ground.memory import Memory
+    from ground.receive import Reception
+
 ACTIVE, TERMINATED = TransactionStatus.ACTIVE, TransactionStatus.TERMINATED
+
+
+def conclude(memory: Memory, reception: Reception) -> bytes:
+    """End a reception: what is to go up; ``memory`` takes over what the next one needs."""
+    returned = b""
+    if reception.heard_ms is not None:
+        memory.heard_ms = reception.heard_ms
+    if memory.heard_ms is not None:
+        returned, memory.return_count = report(
+            reception.files, memory.heard_ms, memory.return_count
+        )
+    memory.expected.update(reception.expected)
+    memory.keep(reception.files)
+    return returned
 
 
 def report(files: Reassembly, heard_ms: int, first_count: int = 0) -> tuple[bytes, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from ground.answers import report
+from ground.answers import conclude
 from ground.channel import Channel, Conditions, flip_bits
 from ground.memory import Memory
 from ground.receive import receive
@@ -113,13 +113,7 @@ def _receive(stream: bytes, memory: Memory, found: Rehearsal) -> bytes:
         return b""
     for data, _ in reception.products:
         found.delivered.setdefault(data, found.contacts)
-    said = b""
-    if reception.heard_ms is not None:
-        memory.heard_ms = reception.heard_ms
-    if memory.heard_ms is not None:
-        said, memory.return_count = report(reception.files, memory.heard_ms, memory.return_count)
-    memory.keep(reception.files)
-    return said
+    return conclude(memory, reception)
 
 
 def _carry_up(stream: bytes, conditions: Conditions, rng: random.Random) -> bytes:

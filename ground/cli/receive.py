@@ -75,7 +75,7 @@ def command(
 
     from ground import memory as memories
     from ground import sources
-    from ground.answers import report as answer
+    from ground.answers import conclude
     from ground.receive import receive
     from onboard.files import make_folder, write_bytes, write_text
     from onboard.reference_water import PermanentWater
@@ -94,18 +94,14 @@ def command(
     write_text(out / "reception.json", text)
     if json_file is not None:
         write_text(json_file, text)
-    returned = b""
-    heard_ms = memory.heard_ms if reception.heard_ms is None else reception.heard_ms
-    if heard_ms is not None:
-        returned, memory.return_count = answer(reception.files, heard_ms, memory.return_count)
-    memory.heard_ms = heard_ms
-    memory.expected.update(reception.expected)
-    memory.keep(reception.files)
+    returned = conclude(memory, reception)
     # After the products: a reception that is cut short before this is received again.
     memories.save(memory, out)
     if return_file is not None:
         write_bytes(return_file, returned)
     _show(reception, files, permanent)
+    if return_file is not None:
+        click.echo(f"{return_file}: {len(returned)} bytes to send up")
     problems = [one.problem for one in files if one.problem]
     for problem in problems:
         click.echo(f"floodsat: {problem}", err=True)

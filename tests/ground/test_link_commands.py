@@ -116,8 +116,10 @@ def test_a_receive_folder_that_is_lost_is_filled_again(tmp_path, made):
 def test_the_same_recording_twice_gives_the_same_answers(tmp_path, made):
     contact(tmp_path, 1)
     first = (tmp_path / "up-1.bin").read_bytes()
-    run(receive, tmp_path / "1.bin", "--out", tmp_path / "out", "--return", tmp_path / "again.bin")
-    again = (tmp_path / "again.bin").read_bytes()
+    up = tmp_path / "again.bin"
+    output = run(receive, tmp_path / "1.bin", "--out", tmp_path / "out", "--return", up)
+    again = up.read_bytes()
+    assert f"{up}: {len(again)} bytes to send up" in output
     one, two = (returns.unpack(data).answers for data in (first, again))
     assert set(one) == set(two)
 

@@ -267,3 +267,19 @@ def test_a_stream_that_claims_many_reports_is_heard_in_bounded_work(outbox, monk
     assert len(calls) == MAX_REPORTS
     (transfer,) = Transfers(outbox).open().values()
     assert transfer.state.heard == 99
+
+
+def test_a_pass_and_its_transfers_are_recorded_together_or_not_at_all(outbox, monkeypatch):
+    queue(outbox, 1)
+    downlink = fill(outbox, 10**6, now_ms=START, link_class=2)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Transfers, "record", killed)
+    with pytest.raises(KeyboardInterrupt):
+        downlink.commit(outbox)
+    monkeypatch.undo()
+    assert outbox.counters == {}
+    assert Transfers(outbox).contact == 1
+    assert fill(outbox, 10**6, now_ms=START, link_class=2).stream == downlink.stream
