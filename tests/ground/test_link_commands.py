@@ -33,11 +33,14 @@ def _maps(monkeypatch):
 @pytest.fixture
 def made(tmp_path):
     """Four products, queued."""
-    found = [pack(noisy_product(seed, 150)) for seed in range(1, 5)]
-    with Outbox(tmp_path / "outbox.db") as outbox:
-        for seed, data in enumerate(found):
+    return queue(tmp_path, [pack(noisy_product(seed, 150)) for seed in range(1, 5)])
+
+
+def queue(folder, products):
+    with Outbox(folder / "outbox.db") as outbox:
+        for seed, data in enumerate(products):
             outbox.record(bytes([seed]) * 32, b"m" * 32, [Item(data, 1.0)])
-    return found
+    return products
 
 
 def run(command, *arguments):
@@ -111,6 +114,23 @@ def test_a_receive_folder_that_is_lost_is_filled_again(tmp_path, made):
         if contact(tmp_path, number)["open"] == 0 and number > 4:
             break
     assert there(tmp_path) == sorted(made)
+
+
+def test_an_outbox_made_anew_uses_the_same_numbers_for_other_files(tmp_path, made):
+    """Whatever the ground remembers of the old one, everything arrives and nothing wrong does."""
+    for number in (1, 2):
+        contact(tmp_path, number)
+    for path in tmp_path.glob("outbox.db*"):
+        path.unlink()
+    others = [pack(noisy_product(seed, 140)) for seed in range(11, 13)]
+    queue(tmp_path, [*made[::-1], *others])
+    for number in range(3, 60):
+        figures = contact(tmp_path, number)
+        if number > 6 and figures["open"] == 0 and figures["waiting"] == 0:
+            break
+    assert there(tmp_path) == sorted(made + others)
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        assert [one.cause for one in outbox.left()] == [Cause.SENT] * 6
 
 
 def test_the_same_recording_twice_gives_the_same_answers(tmp_path, made):
