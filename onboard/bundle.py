@@ -249,10 +249,17 @@ def _check_names(path: Path, manifest: dict[str, Any]) -> None:
         raise BundleError(f"{path / MANIFEST}: lists no sets; export the bundle again")
     for entry in entries.values():
         for name in entry["files"]:
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise BundleError(
-                    f"{path / MANIFEST}: names {name!r}, outside the bundle; export it again"
-                )
+            check_name(path, name)
+
+
+def check_name(path: Path, name: str) -> None:
+    """Refuse the name of a file that does not lie in the bundle at ``path``.
+
+    Raises:
+        BundleError: it leads out of the folder.
+    """
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise BundleError(f"{path / MANIFEST}: names {name!r}, outside the bundle; export it again")
 
 
 def _read_checked(path: Path, name: str, digest: str) -> bytes:
@@ -265,7 +272,15 @@ def _read_checked(path: Path, name: str, digest: str) -> bytes:
 
 
 def _read(path: Path, name: str) -> bytes:
-    file = path / name
+    return read_file(path / name)
+
+
+def read_file(file: Path) -> bytes:
+    """The bytes of a file of a bundle, or of a patch.
+
+    Raises:
+        BundleError: it cannot be read, or is larger than any such file may be.
+    """
     try:
         if file.stat().st_size > MAX_FILE_BYTES:
             raise BundleError(f"{file}: is larger than any bundle file may be; fetch it again")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onboard import control, rawchip, slots
+from onboard import patch as patches
 from onboard.acks import Acks
 from onboard.area import Area, contains
 from onboard.commander import Commander, Refused
@@ -111,7 +112,8 @@ class Satellite:
         path = self._folders.bundles / name
         if not path.exists():
             raise BundleError(f"{name}: did not come up")
-        slot = slots.install(path, self._folders.slots, self._engine)
+        install = slots.install if path.is_dir() else patches.install
+        slot = install(path, self._folders.slots, self._engine)
         return f"installed in slot {slot}"
 
     def acknowledge(self, ack: Ack) -> None:

@@ -34,6 +34,7 @@ from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
 from training.network import weight_arrays
 from training.splits import Fold, fold_ids, split_ids
+from training.start import Start
 from training.stream import ChipRef, PlainStream, TrainingStream, measure_normalisation
 from training.trainer import Row, Trainer, predict
 
@@ -126,10 +127,12 @@ def fit(
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     on_step: Callable[[int, int], None] = lambda done, of: None,
     fold: Fold | None = None,
+    start: Start | None = None,
 ) -> Fitted:
     """Train, or go on training, the network in the run folder ``run``.
 
-    ``fold`` holds other chips out than the splits do; see `training.splits.fold_ids`.
+    ``fold`` holds other chips out than the splits do; see `training.splits.fold_ids`. ``start``
+    gives the weights to begin with, and the normalisation.
 
     Raises:
         ConfigError: the folder holds a run with other settings or data, or a damaged one.
@@ -141,11 +144,13 @@ def fit(
     deciding = deciders(held, sensor)
     files.make_folder(run)
     keras.utils.set_random_seed(config.seed)
-    record = _start_record(run, folders, sensor, network, config, train, held)
+    record = _start_record(run, folders, sensor, network, config, train, held, start)
     normalisation = Normalisation.from_json(record["normalisation"])
     stream = TrainingStream(train, sensor, network, normalisation, config)
     calm = PlainStream(held, sensor, network, normalisation)
-    trainer = Trainer(network, config, config.epochs * len(stream), len(train))
+    steps = config.epochs * len(stream)
+    begin = (None, False) if start is None else (start.weights, start.head_only)
+    trainer = Trainer(network, config, steps, len(train), *begin)
     history = trainer.restore(run)
     for epoch in range(len(history), config.epochs):
         stream.epoch = epoch
@@ -181,6 +186,7 @@ def _start_record(
     config: TrainConfig,
     train: Sequence[ChipRef],
     held: Sequence[ChipRef],
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Write, or check against, what the run was started with."""
     fixed = {
@@ -190,6 +196,7 @@ def _start_record(
         ],
         "train_chips": len(train),
         "calibration_chips": len(held),
+        **({} if start is None else {"start": start.to_json()}),
     }
     path = run / "run.json"
     if path.exists():
@@ -198,7 +205,9 @@ def _start_record(
         **fixed,
         "config": _plain(config),
         "network": network.to_json(),
-        "normalisation": measure_normalisation(train, sensor, config.log_floor).to_json(),
+        "normalisation": measure_normalisation(train, sensor, config.log_floor).to_json()
+        if start is None
+        else start.normalisation,
         "versions": {
             "floodsat": __version__,
             "python": platform.python_version(),

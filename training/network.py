@@ -6,6 +6,7 @@ Logits for a batch of tiles, each with masks of its own. What engines run is wri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from keras import layers, ops
 
 from onboard.engines.reference import BATCH_NORM_EPSILON
+from onboard.errors import ConfigError
 from onboard.network import CONVS_PER_BLOCK, STEM_KERNEL, STEM_STRIDE, Network
 from training.prior import Prior
 
@@ -118,3 +120,22 @@ def weight_arrays(model: keras.Model) -> dict[str, npt.NDArray[np.float32]]:
         for variable in layer.weights:
             found[f"{layer.name}/{variable.name}"] = np.asarray(variable, dtype=np.float32)
     return found
+
+
+def set_weight_arrays(model: keras.Model, arrays: Mapping[str, npt.NDArray[np.float32]]) -> None:
+    """The inverse of `weight_arrays`.
+
+    Raises:
+        ConfigError: a weight is missing, or of another shape.
+    """
+    for layer in model.layers:
+        names = [f"{layer.name}/{variable.name}" for variable in layer.weights]
+        shapes = [tuple(variable.shape) for variable in layer.weights]
+        if any(name not in arrays for name in names) or shapes != [
+            arrays[name].shape for name in names
+        ]:
+            raise ConfigError(
+                f"the layer {layer.name} has another shape than in the run to start from; give "
+                "the same widths and sensor"
+            )
+        layer.set_weights([arrays[name] for name in names])

@@ -12,10 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from onboard.sensor import Sensor
 from training.chips import ChipFolder
 from training.config import TrainConfig
+from training.start import Start
 
 
 def show(
-    folders: Sequence[ChipFolder], sensor: Sensor, config: TrainConfig, run: Path, folds: int = 0
+    folders: Sequence[ChipFolder],
+    sensor: Sensor,
+    config: TrainConfig,
+    run: Path,
+    folds: int = 0,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Run `training.fit.fit`, or with ``folds`` a cross-validation, with progress.
 
@@ -49,7 +55,7 @@ def show(
             )
 
         if not folds:
-            fit(folders, sensor, config, run, on_epoch, on_step)
+            fit(folders, sensor, config, run, on_epoch, on_step, start=start)
             return {}
         return cross_validate(
             folders,

@@ -22,6 +22,7 @@ from onboard.network import Network
 from onboard.scene import mirror
 from training import tflite_model
 from training.kept import KeptChip
+from training.same_scales import same_scales
 
 HEAD = "/head_"
 """Stands in the names of what `training.tflite_model` makes of the heads."""
@@ -63,7 +64,7 @@ def float16(model: keras.Model) -> bytes:
     convolutions = [
         operator
         for operator in graph.operators
-        if trunk[id(operator)] and _kind(parsed, operator) == "CONV_2D"
+        if trunk[id(operator)] and kind_of(parsed, operator) == "CONV_2D"
     ]
     # Equal kernels are one tensor.
     kernels = list(dict.fromkeys(int(operator.inputs[1]) for operator in convolutions))
@@ -72,7 +73,11 @@ def float16(model: keras.Model) -> bytes:
 
 
 def int8(
-    model: keras.Model, network: Network, representative: Sequence[KeptChip], tile: int
+    model: keras.Model,
+    network: Network,
+    representative: Sequence[KeptChip],
+    tile: int,
+    old: bytes | None = None,
 ) -> bytes:
     """The model as a TFLite file whose trunk computes in 8-bit integers, weights per channel.
 
@@ -84,12 +89,14 @@ def int8(
         network: its shape.
         representative: training chips, all of one size.
         tile: side of the model's tile, pixels.
+        old: an INT8 file of the same shape whose scales are taken over, see
+            `training.same_scales`; None for scales of its own.
 
     Returns:
         The file's bytes; the same arguments give the same bytes.
 
     Raises:
-        ConfigError: no chips.
+        ConfigError: no chips, or ``old`` has another shape.
     """
     if not representative:
         raise ConfigError(
@@ -98,11 +105,12 @@ def int8(
         )
     from tensorflow.lite.python import convert
 
-    parsed = _parse(_calibrated(model, network, [chip.tile for chip in representative], tile))
+    plain = _calibrated(model, network, [chip.tile for chip in representative], tile)
+    parsed = _parse(plain)
     outside = _forget_ranges(parsed)
     with tflite_model.quiet():
         content: bytes = convert.mlir_quantize(_pack(parsed), denylisted_nodes=outside)
-    return content
+    return content if old is None else same_scales(plain, content, old)
 
 
 def operations(content: bytes) -> list[Operation]:
@@ -112,7 +120,7 @@ def operations(content: bytes) -> list[Operation]:
     types = _names_of("TensorType")
     return [
         Operation(
-            _kind(parsed, operator),
+            kind_of(parsed, operator),
             graph.tensors[operator.outputs[0]].name.decode(),
             tuple(types[graph.tensors[i].type] for i in operator.inputs if i >= 0),
             types[graph.tensors[operator.outputs[0]].type],
@@ -238,7 +246,8 @@ def _dequantise_code(parsed: Any) -> int:
     return len(parsed.operatorCodes) - 1
 
 
-def _kind(parsed: Any, operator: Any) -> str:
+def kind_of(parsed: Any, operator: Any) -> str:
+    """The builtin operation of an operator of a parsed file, such as ``CONV_2D``."""
     code = parsed.operatorCodes[operator.opcodeIndex]
     return _names_of("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
 

@@ -10,8 +10,9 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -40,11 +41,13 @@ class Frozen(NamedTuple):
         network: its shape.
         weights: by name, the temperature folded in.
         representative: training chips that fix the ranges of integer arithmetic.
+        scales: file name → an older INT8 file whose scales are taken over.
     """
 
     network: Network
     weights: Weights
     representative: Sequence[KeptChip] = ()
+    scales: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Made(NamedTuple):
@@ -68,14 +71,14 @@ def reference(frozen: Frozen) -> Made:
 
 def tflite(frozen: Frozen) -> Made:
     """TFLite float32."""
-    return _tflite(frozen, "tflite", tflite_model.convert)
+    return _tflite(frozen, "tflite", lambda model, _: tflite_model.convert(model))
 
 
 def tflite_f16(frozen: Frozen) -> Made:
     """TFLite with the trunk's weights in float16: half the size."""
     from training import quantise
 
-    return _tflite(frozen, "tflite-f16", quantise.float16)
+    return _tflite(frozen, "tflite-f16", lambda model, _: quantise.float16(model))
 
 
 def tflite_int8(frozen: Frozen) -> Made:
@@ -86,21 +89,22 @@ def tflite_int8(frozen: Frozen) -> Made:
     """
     from training import quantise
 
-    def convert(model: keras.Model) -> bytes:
-        return quantise.int8(model, frozen.network, frozen.representative, TILE)
+    def convert(model: keras.Model, name: str) -> bytes:
+        old = frozen.scales.get(name)
+        return quantise.int8(model, frozen.network, frozen.representative, TILE, old)
 
     made = _tflite(frozen, "tflite-int8", convert)
     names = [chip.name for chip in frozen.representative]
     return Made(made.files, {**made.details, "representative": names})
 
 
-def _tflite(frozen: Frozen, name: str, convert: Callable[[keras.Model], bytes]) -> Made:
+def _tflite(frozen: Frozen, name: str, convert: Callable[[keras.Model, str], bytes]) -> Made:
     """A file of one pass and one of `CHUNK` passes."""
     files, models = {}, {}
     for chunk in (1, CHUNK):
         models[str(chunk)] = f"{name}/k{chunk}.tflite"
         model = tflite_model.build(frozen.network, frozen.weights, chunk, TILE)
-        files[models[str(chunk)]] = convert(model)
+        files[models[str(chunk)]] = convert(model, models[str(chunk)])
     return Made(files, {"tile": TILE, "models": models})
 
 

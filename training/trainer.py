@@ -11,7 +11,7 @@ import dataclasses
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,17 @@ from onboard.errors import ConfigError
 from onboard.network import Network
 from training.config import TrainConfig
 from training.losses import HEADS, HeadIoU, TaskUncertainty, fixed_weights, flood_loss
-from training.network import build
+from training.network import build, set_weight_arrays
 from training.prior import ConcreteMask, Prior
 from training.stream import PlainStream, TrainingStream
 
 Floats = npt.NDArray[np.floating[Any]]
 Weights = list[npt.NDArray[np.float32]]
 Row = dict[str, float]
+
+
+LAST = ("head", "correct_")
+"""How the names of the last layers begin."""
 
 
 class Trainer:
@@ -44,11 +48,28 @@ class Trainer:
         config: settings.
         steps: of the whole training.
         chips: that it sees, the data size of the prior.
+        start: the weights that learning starts from; random ones if None.
+        head_only: leave all but the last layers as they are: the head and the corrections.
+
+    Raises:
+        ConfigError: ``start`` has not the shape of the network.
     """
 
-    def __init__(self, network: Network, config: TrainConfig, steps: int, chips: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        config: TrainConfig,
+        steps: int,
+        chips: int,
+        start: Mapping[str, Any] | None = None,
+        head_only: bool = False,
+    ) -> None:
         prior = Prior(config.length_scale, chips)
         self._shape, self._net, self._shadow = network, build(network, prior), build(network)
+        if start is not None:
+            set_weight_arrays(self._net, start)
+        for layer in self._net.layers:
+            layer.trainable = not head_only or layer.name.startswith(LAST)
         self._tasks = TaskUncertainty(name="tasks") if config.learned_weights else None
         self._concrete = (
             {f"mask_{site.name}": ConcreteMask(site, prior) for site in network.sites}

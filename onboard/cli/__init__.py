@@ -26,6 +26,7 @@ ONBOARD = {
     "flash": "verify a bundle and install it",
     "slots": "show what is installed, or roll back",
     "inspect": "what a bundle, blob or product holds",
+    "patch": "a small signed difference between two bundles",
     "command": "make a signed telecommand",
     "keygen": "make a pair of signing keys",
 }

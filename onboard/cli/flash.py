@@ -35,9 +35,12 @@ def command(
 ) -> None:
     """Install BUNDLE into the idle slot, test it on its golden tile, then switch to it.
 
+    BUNDLE may also be a patch for a bundle that is in one of the slots.
+
     The first flash into an empty folder fills the key slots with the keys of --trust: the
     recovery key first, then the one of daily operations.
     """
+    from onboard import patch
     from onboard import slots as slot
 
     keys = list(trust) or None
@@ -47,7 +50,9 @@ def command(
         slot.install_golden(bundle, slots, engine, keys)
         letter, state = slot.GOLDEN, "for good"
     else:
-        letter, state = slot.install(bundle, slots, engine, keys), "active"
+        # A file is a patch, a folder a bundle.
+        install = patch.install if bundle.is_file() else slot.install
+        letter, state = install(bundle, slots, engine, keys), "active"
     loaded = slot.load(slots, letter, engine, keys)
     click.echo(
         f"slot {letter}: {loaded.name} version {loaded.version}, model "

@@ -25,6 +25,13 @@ from onboard.cli import options
 @click.option("--name", default="floodsat", show_default=True, help="Name of the bundle.")
 @click.option("--bundle-version", type=click.IntRange(1), default=1, show_default=True)
 @click.option(
+    "--scales-of",
+    "older",
+    type=options.PATH,
+    help="Bundle whose INT8 scales are taken over, so that 'floodsat patch' makes a small patch.",
+)
+@options.trust
+@click.option(
     "--card", type=options.PATH, help="Model card, Markdown; made from the run if absent."
 )
 def command(
@@ -34,12 +41,15 @@ def command(
     targets: tuple[str, ...],
     name: str,
     bundle_version: int,
+    older: Path | None,
+    trust: tuple[Path, ...],
     card: Path | None,
 ) -> None:
     """Freeze the finished run RUN for the engines and sign it."""
     import os
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from onboard import bundle
     from training import export
     from training.card import default_card, read_card
 
@@ -55,5 +65,6 @@ def command(
         targets,
         lambda target: click.echo(f"making {target} …"),
         lambda note: click.echo(note, err=True),
+        {} if older is None else bundle.load(older, ["tflite-int8"], list(trust) or None).content,
     )
     click.echo(f"{out}: signed; 'floodsat inspect {out}' shows it")

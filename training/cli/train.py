@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     type=click.IntRange(2, 20),
     help="Cross-validate instead: train so often, other places held out each time.",
 )
+@click.option("--from", "run", type=options.PATH, help="Finished run whose weights to begin with.")
+@click.option("--head-only", is_flag=True, help="With --from: leave all but the last layers.")
 @click.option("--dump-config", is_flag=True, help="Print every setting with its value and stop.")
 def command(
     chips: tuple[Path, ...],
@@ -38,6 +40,8 @@ def command(
     config: Path | None,
     sensor: str,
     folds: int | None,
+    run: Path | None,
+    head_only: bool,
     dump_config: bool,
 ) -> None:
     """Train on one or more chip folders (each with a dataset.toml) into the run folder OUT.
@@ -55,14 +59,18 @@ def command(
         raise click.UsageError("name one chip folder at least, and --out")
     from training.chips import ChipFolder
     from training.progress import show
+    from training.start import Start
 
     folders = [ChipFolder.open(path) for path in chips]
+    if (head_only and run is None) or (folds and run is not None):
+        raise click.UsageError("--head-only goes with --from, and --folds does not")
+    start = None if run is None else Start.open(run, head_only)
     if folds:
         _cross_validate(folders, SENSORS[sensor], settings, out, folds)
         return
     if (out / "weights.npz").exists():
         click.echo(f"{out}: is finished; only its calibration is made again")
-    show(folders, SENSORS[sensor], settings, out)
+    show(folders, SENSORS[sensor], settings, out, start=start)
     click.echo(f"{out}: trained; 'floodsat export {out} --out BUNDLE --key KEY' makes a bundle")
 
 
