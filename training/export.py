@@ -27,8 +27,6 @@ from training.folding import Weights
 from training.targets import CHUNK, MAKERS, Frozen, Made, npz
 
 GOLDEN_PASSES = 12
-GOLDEN_TYPES = {"tflite-int8": np.float16}
-"""Of moments that are held to a wide tolerance: 5e-4 of 0.05, in half the bytes."""
 PROVENANCE = ("data", "train_chips", "versions", "config", "final")
 RECORD = ("sensor", "network", "normalisation", "calibration", "kept", *PROVENANCE)
 
@@ -222,7 +220,7 @@ def _golden(own: bundle.Bundle, running: dict[str, engines.Engine]) -> bytes:
         # Engines without moments of their own are held to the reference's.
         everyone["reference"] = engines.load("reference", own)
     moments = {
-        f"{name}/{part}": array.astype(GOLDEN_TYPES.get(name, np.float32))
+        f"{name}/{part}": golden.coarse(array) if name in golden.COARSE else array.astype("<f4")
         for name, engine in everyone.items()
         for part, array in golden.run(own, engine, image, GOLDEN_PASSES)._asdict().items()
     }

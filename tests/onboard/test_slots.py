@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import random
 import shutil
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from onboard import bundle, control, copies, engines, golden, keyring, signing, slots
@@ -371,3 +373,30 @@ def test_kill_9_at_random_moments_of_an_install(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_kill_9_at_random_moments_of_an_install_soak(tmp_path: Path) -> None:
     kill_installs(tmp_path, kills=100, seed=2)
+
+
+def test_a_golden_tile_in_coarse_steps_is_held_to_the_same_tolerance() -> None:
+    """As bundles for INT8 carry it; half a step is far below what is tolerated."""
+    found = bundle.load(BUNDLE, ["tflite", bundle.COMMON])
+    engine = engines.load("tflite", found)
+    moments = found.golden()
+    stored = {
+        name.replace("tflite/", "tflite-int8/"): golden.coarse(value)
+        for name, value in moments.items()
+        if name.startswith("tflite/")
+    }
+    assert all(value.dtype == np.uint8 for value in stored.values())
+    given = {"image": moments["image"], "passes": moments["passes"], **stored}
+    content = {**found.content, bundle.GOLDEN: npz(given)}
+    coarse = dataclasses.replace(found, content=content)
+    assert golden.check(coarse, engine, "tflite-int8") <= 0.6 / golden.STEPS
+    off = {name: value + np.uint8(20) * (value < 200) for name, value in stored.items()}
+    bad = dataclasses.replace(coarse, content={**content, bundle.GOLDEN: npz({**given, **off})})
+    with pytest.raises(EngineError, match="golden tile differs"):
+        golden.check(bad, engine, "tflite-int8")
+
+
+def npz(arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
