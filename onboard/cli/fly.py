@@ -121,7 +121,7 @@ def _serve(
     import signal
 
     # Frames are read once: what GDAL would keep of them is better left free. Before its import.
-    os.environ.setdefault("GDAL_CACHEMAX", "32")
+    os.environ.setdefault("GDAL_CACHEMAX", "8")
     from onboard import heap
     from onboard import settings as settings_of
     from onboard.service import Places, Service

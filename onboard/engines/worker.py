@@ -270,7 +270,7 @@ class _Worker:
             Exception: what the call raised.
         """
         answers: queue.Queue[Message] = queue.Queue()
-        data = pickle.dumps(call, protocol=pickle.HIGHEST_PROTOCOL) if call else b""
+        data = _packed(call) if call else []
         # In a thread: a worker that is stopped in the middle of a message would block us.
         self._exchange = threading.Thread(
             target=_exchange, args=(self._pipe, data, answers), daemon=True
@@ -310,7 +310,7 @@ class _Worker:
     def close(self) -> None:
         """Ask it to end, and kill it if it does not."""
         with contextlib.suppress(OSError):
-            self._pipe.send(None)
+            _put(self._pipe, None)
         self._process.join(CLOSE_S)
         self.kill()
 
@@ -325,13 +325,35 @@ class _Worker:
         self._pipe.close()
 
 
-def _exchange(pipe: Connection, data: bytes, answers: queue.Queue[Message]) -> None:
+def _exchange(pipe: Connection, data: list[Any], answers: queue.Queue[Message]) -> None:
     try:
-        if data:
-            pipe.send_bytes(data)
-        answers.put(pipe.recv())
+        for part in data:
+            pipe.send_bytes(part)
+        answers.put(_get(pipe))
     except (EOFError, OSError):
         answers.put((_GONE, None))
+
+
+def _packed(message: Any) -> list[Any]:
+    """A message as parts to be sent: how many arrays there are and the rest, then each array.
+
+    Arrays go as they lie in memory (PEP 574), for a copy of a tile is ten megabytes.
+    """
+    arrays: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(message, protocol=5, buffer_callback=arrays.append)
+    return [len(arrays).to_bytes(4, "big") + head, *(array.raw() for array in arrays)]
+
+
+def _put(pipe: Connection, message: Any) -> None:
+    for part in _packed(message):
+        pipe.send_bytes(part)
+
+
+def _get(pipe: Connection) -> Any:
+    """The next message; its arrays cannot be written to."""
+    head = pipe.recv_bytes()
+    arrays = [pipe.recv_bytes() for _ in range(int.from_bytes(head[:4], "big"))]
+    return pickle.loads(head[4:], buffers=arrays)
 
 
 def _ask(engine: Any, method: str, *arguments: Any) -> Any:
@@ -365,13 +387,15 @@ def _serve(
     with contextlib.suppress(EOFError, OSError):
         ready = _answer(make)
         heart.last_resort_s = _LAST_RESORT * heartbeat_s
-        pipe.send(ready)
+        _put(pipe, ready)
         while made:
-            call = pipe.recv()
+            call = _get(pipe)
             if call is None:
                 break
             function, *arguments = call
-            pipe.send(_answer(partial(function, made[0], *arguments)))
+            _put(pipe, _answer(partial(function, made[0], *arguments)))
+            # Not kept while the next one comes.
+            del call, arguments
     if made and hasattr(made[0], "close"):
         made[0].close()
 
