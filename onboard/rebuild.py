@@ -134,7 +134,8 @@ def _rows(db: sqlite3.Connection, table: str) -> Iterator[dict[str, Any]]:
     seen = set()
     for direction in ("ASC", "DESC"):
         order = ", ".join(f"{name} {direction}" for name in _KEYS[table])
-        with contextlib.suppress(sqlite3.Error):
+        # A damaged schema comes out of SQLite as text that is none.
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             for row in db.execute(f"SELECT * FROM {table} ORDER BY {order}"):
                 key = tuple(row[name] for name in _KEYS[table])
                 if key not in seen:
