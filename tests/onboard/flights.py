@@ -52,8 +52,12 @@ class QuickEngine:
 
 
 def runtime(engine: Any, **changes: Any) -> Runtime:
-    """What flies with an engine."""
-    return Runtime(Segmenter(LOADED, engine, 1, 0), LOADED.limits, **changes)
+    """What flies with an engine; chips for labelling are made only with ``limits`` that want them.
+
+    So a frame with news gives two items.
+    """
+    limits = changes.pop("limits", LOADED.limits.with_value("max_chips", 0))
+    return Runtime(Segmenter(LOADED, engine, 1, 0), limits, **changes)
 
 
 def small_frame(path: Path, seed: int, wet: bool = True, side: int = SIDE) -> Path:

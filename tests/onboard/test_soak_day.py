@@ -19,7 +19,7 @@ from onboard.link.housekeeping import State
 from onboard.outbox import Cause, Outbox
 from onboard.service import Hooks, Places, Service
 from onboard.settings import Settings
-from tests.onboard.flights import QuickEngine, runtime, small_frame
+from tests.onboard.flights import LOADED, QuickEngine, runtime, small_frame
 from tests.samples import write_frame
 
 DAY_MS = 86_400_000
@@ -66,7 +66,7 @@ class Day:
             raise BundleError("slot a: is damaged; flash it again")
         engine = QuickEngine(f"{name} (1)")
         engine.todo = self.todo if name == "myriad" else []
-        return runtime(engine)
+        return runtime(engine, limits=LOADED.limits)
 
     def moment(self, name: str) -> None:
         """A point of the frame's way, where power may go."""
