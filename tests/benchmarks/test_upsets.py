@@ -30,8 +30,8 @@ def test_the_table_counts_by_tolerance() -> None:
         Flip("a", 2, 4e-2, 0.002),
     ]
     text = upsets.table(flips, 7)
-    assert "| tflite, 1e-05 | 75.0% | 1 | 0.000% of the pixels |" in text
-    assert "| tflite-int8, 0.05 | 25.0% | 3 | 1.000% of the pixels |" in text
+    assert "| tflite, 1e-05 | 75.0% | 1 | 0 | 0.000% of the pixels |" in text
+    assert "| tflite-int8, 0.05 | 25.0% | 3 | 2 | 1.000% of the pixels |" in text
     assert "seed 7" in text
 
 
