@@ -28,7 +28,7 @@ CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight l
 DATA := $(or $(FLOODSAT_DATA),../shared/data)
 
 .PHONY: help base install demo test lint types pytest flight flight-env find-flight hil soak \
-	bench pictures figures lock clean again
+	bench footprint pictures figures lock clean again
 
 help: ## list these commands
 	@echo "FloodSat: make COMMAND"
@@ -79,9 +79,10 @@ hil: .venv-flight/.stamp-flight ## hil_tests on the Myriad stick that is here, e
 find-flight:
 	@bash $(SCRIPT) find 3.9 >/dev/null
 
-# pytest exits with 5 where no test is marked.
+# The day of operation prints its books, so it runs alone.
 soak: .venv/.stamp-dev .venv-flight/.stamp-flight ## the long counts: tests marked soak, hil_tests --full
-	@$(PYTHON) $(PYTEST) -m soak --timeout 0 tests || [[ $$? == 5 ]]
+	@$(PYTHON) $(PYTEST) -m soak --timeout 0 --ignore tests/onboard/test_soak_day.py tests
+	@$(PYTHON) -m pytest -m soak --timeout 0 -s -n 0 tests/onboard/test_soak_day.py
 	@$(FLIGHT) -m pytest hil_tests --device CPU --full --timeout 0 --report build/hil-report
 
 bench: .venv/.stamp-dev ## time this machine, into docs/benchmarks.md (two minutes)
@@ -89,12 +90,20 @@ bench: .venv/.stamp-dev ## time this machine, into docs/benchmarks.md (two minut
 	@.venv/bin/floodsat bench --markdown docs/benchmarks.md --plot docs/images/bench.png \
 		--json docs/figures/bench.json
 
+footprint: .venv/.stamp-dev .venv-flight/.stamp-flight ## what the service takes of a flight computer, into docs/flight-software.md
+	@$(PYTHON) -m benchmarks.footprint --write
+
 pictures: demo ## the pictures of the docs, from a fresh demo
 	@$(PYTHON) scripts/pictures.py
 
 figures: .venv/.stamp-dev ## write the README's figures of the shipped bundle (needs the data folder)
-	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" --json docs/figures/dfc24-test.json
-	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/clouds" --json docs/figures/clouds-test.json
+	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" --no-odd --json docs/figures/dfc24-test.json
+	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/clouds" --no-odd --json docs/figures/clouds-test.json
+	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" "$(DATA)/clouds" --odd "$(DATA)/scenes" \
+		--odd "$(DATA)/clouds/images" --odd "$(DATA)/phisat2_sim/images" --json docs/figures/odd-test.json
+	@$(PYTHON) -m benchmarks.oddity --write
+	@$(PYTHON) scripts/odd_figures.py
+	@$(PYTHON) -m benchmarks.link --write
 	@$(PYTHON) -m benchmarks.passes --write
 	@$(PYTHON) scripts/readme_figures.py
 
