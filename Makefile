@@ -28,7 +28,7 @@ CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight l
 DATA := $(or $(FLOODSAT_DATA),../shared/data)
 
 .PHONY: help base install demo test lint types pytest flight flight-env find-flight hil soak \
-	bench footprint pictures figures lock clean again
+	bench footprint upsets pictures figures lock clean again
 
 help: ## list these commands
 	@echo "FloodSat: make COMMAND"
@@ -92,6 +92,9 @@ bench: .venv/.stamp-dev ## time this machine, into docs/benchmarks.md (two minut
 
 footprint: .venv/.stamp-dev .venv-flight/.stamp-flight ## what the service takes of a flight computer, into docs/flight-software.md
 	@$(PYTHON) -m benchmarks.footprint --write
+
+upsets: .venv/.stamp-dev ## single bit flips in the weights, into docs/security.md
+	@$(PYTHON) -m benchmarks.upsets --write
 
 pictures: demo ## the pictures of the docs, from a fresh demo
 	@$(PYTHON) scripts/pictures.py
