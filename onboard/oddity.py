@@ -321,10 +321,10 @@ class Survey(NamedTuple):
     epistemic: Array
     kind: Array
 
-    def share(self, limit: float) -> float | None:
-        """Share of the scored crops beyond ``limit``; None where none was scored."""
+    def share(self, limit: float, least: int = 1) -> float | None:
+        """Share of the scored crops beyond ``limit``; None where fewer than ``least`` were."""
         scored = np.isfinite(self.score)
-        if not scored.any():
+        if np.count_nonzero(scored) < least:
             return None
         return float((self.score[scored] > limit).mean())
 

@@ -43,6 +43,8 @@ from onboard.segment import Segmenter
 from onboard.triage import Decision, Limits, Outcome, Sight, decide
 
 DAY_MS = 86_400_000
+MIN_CROPS = 8
+"""Scored crops from which on a frame has a share of odd ones; of fewer, one crop would decide."""
 
 
 class Entry(NamedTuple):
@@ -191,7 +193,7 @@ def observe(segmenter: Segmenter, frame: OpenFrame, scene_id: bytes) -> Observat
     if oddity is None:
         return seen
     found = survey(oddity, frame, seen.epistemic, observed_pixels(seen.classes))
-    return replace(seen, odd=found.share(oddity.limit))
+    return replace(seen, odd=found.share(oddity.limit, MIN_CROPS))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,13 @@ def test_the_readme_shows_the_figures() -> None:
     assert found.returncode == 0, "run 'make figures'"
 
 
+def alike(value: Any) -> Any:
+    """What figures of another run may be; None stands for one that is not defined."""
+    if isinstance(value, list):
+        return [alike(one) for one in value]
+    return value if value is None else pytest.approx(value, rel=1e-3)
+
+
 def test_the_figures_can_be_made_again(data_folder: Path, tmp_path: Path) -> None:
     report = json.loads((ROOT / "docs" / "figures" / "clouds-test.json").read_text("utf-8"))
     out = tmp_path / "again.json"
@@ -38,16 +46,16 @@ def test_the_figures_can_be_made_again(data_folder: Path, tmp_path: Path) -> Non
     assert run(arguments) == 0
     again = json.loads(out.read_text("utf-8"))["results"]["clouds"]
     for name, value in report["results"]["clouds"].items():
-        assert again[name] == pytest.approx(value, rel=1e-3), name
+        assert again[name] == alike(value), name
 
 
 def test_every_command_of_the_readme_exists() -> None:
     blocks = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))
-    commands = re.findall(r"^floodsat (\w+)(.*)$", blocks, re.MULTILINE)
+    commands = re.findall(r"^floodsat (data \w+|\w+)(.*)$", blocks, re.MULTILINE)
     assert len(commands) >= 8
     for name, rest in commands:
         shown = subprocess.run(
-            [sys.executable, "-m", "onboard", name, "--help"],
+            [sys.executable, "-m", "onboard", *name.split(), "--help"],
             cwd=ROOT,
             capture_output=True,
             text=True,

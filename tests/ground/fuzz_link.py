@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 
 import atheris
+
+# In place of libFuzzer's own limit, which takes the peak of the process that started this for ours.
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
 
 with atheris.instrument_imports(include=["ground", "onboard", "spacepackets"]):
     from tests.ground import hostile

@@ -54,9 +54,10 @@ class QuickEngine:
 def runtime(engine: Any, **changes: Any) -> Runtime:
     """What flies with an engine; chips for labelling are made only with ``limits`` that want them.
 
-    So a frame with news gives two items.
+    So a frame with news gives two items, also where it is unlike anything real.
     """
-    limits = changes.pop("limits", LOADED.limits.with_value("max_chips", 0))
+    plain = LOADED.limits.with_value("max_chips", 0).with_value("max_odd", 1)
+    limits = changes.pop("limits", plain)
     return Runtime(Segmenter(LOADED, engine, 1, 0), limits, **changes)
 
 

@@ -168,7 +168,7 @@ def test_a_real_scene_gets_a_line(shipped: bundle.Bundle, fitted: Oddity) -> Non
 def real(data_folder: Path, shipped: bundle.Bundle) -> oddity.Judge:
     """Fitted as an export does it, but for the network, which says nothing."""
     folder = ChipFolder.open(data_folder / "dfc24")
-    kept = [choose(chip_refs([folder], VNIR4, split)) for split in ("train", "calibration")]
+    kept = [choose(refs) for refs in chip_refs([folder], VNIR4)]
     train, calibration = (
         oddity.crops_of([ref.read(VNIR4).reflectance for ref in refs]) for refs in kept
     )
