@@ -19,6 +19,7 @@ from ground.memory import Memory
 from ground.reassembly import File, Reassembly, Unfinished
 from ground.sequencer import Placed, Sequencer
 from onboard import chip as chips
+from onboard import rawchip
 from onboard.chip import Chip
 from onboard.errors import ProductError, StreamError
 from onboard.link import acks, alerts, frames, housekeeping, packets
@@ -30,6 +31,7 @@ from onboard.link.frames import Frame
 from onboard.link.housekeeping import Housekeeping
 from onboard.link.packets import Packet
 from onboard.product import Product, unpack
+from onboard.rawchip import RawChip
 
 CHUNK = 1 << 16
 _APIDS = frozenset(int(apid) for apid in Apid)
@@ -68,7 +70,7 @@ class Report:
         files_incomplete: files of which units are missing.
         files_refused: files given up, and why.
         files_refused_more: how many more than those.
-        duplicates: products and chips that arrived once more under another transaction.
+        duplicates: products, chips and raw chips that arrived once more under another transaction.
         alerts_repeated: alerts that arrived once more.
     """
 
@@ -120,6 +122,7 @@ class Reception:
         files: where the transfers stand.
         heard_ms: the latest time that a packet bore, UTC milliseconds since 1970, or None.
         chips: the bytes and the decoded chip for labelling, in order of arrival, each id once.
+        raws: the bytes and the decoded raw chip, that a command asked for, likewise.
         expected: APID → sequence count of the next packet.
     """
 
@@ -131,6 +134,7 @@ class Reception:
     files: Reassembly
     heard_ms: int | None
     chips: list[tuple[bytes, Chip]]
+    raws: list[tuple[bytes, RawChip]]
     expected: dict[int, int]
 
 
@@ -337,6 +341,7 @@ class _Station:
         self.files = Reassembly()
         self._products: dict[bytes, tuple[bytes, Product]] = {}
         self._chips: dict[bytes, tuple[bytes, Chip]] = {}
+        self._raws: dict[bytes, tuple[bytes, RawChip]] = {}
         self._alerts: dict[bytes, Alert] = {}
         self._housekeeping: list[Housekeeping] = []
         self._acks: dict[bytes, Ack] = {}
@@ -382,6 +387,7 @@ class _Station:
             self.files,
             self._heard_ms,
             list(self._chips.values()),
+            list(self._raws.values()),
             self._expected,
         )
 
@@ -439,6 +445,10 @@ class _Station:
             chip = chips.unpack(data)
             known = chip.chip_id in self._chips
             self._chips.setdefault(chip.chip_id, (data, chip))
+        elif data.startswith(rawchip.MAGIC):
+            raw = rawchip.unpack(data)
+            known = raw.raw_id in self._raws
+            self._raws.setdefault(raw.raw_id, (data, raw))
         else:
             product = unpack(data)
             known = product.product_id in self._products

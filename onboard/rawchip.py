@@ -8,7 +8,10 @@ the samples ``(rows, cols, bands)`` little-endian and compressed by LZMA (xz), a
 from __future__ import annotations
 
 import hashlib
+import io
 import lzma
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +24,26 @@ from onboard.errors import ProductError
 from onboard.product import ID_BYTES
 
 MAGIC = b"FSRC"
+ENDING = "fsr"
 TYPES = ("uint8", "uint16", "int16", "float32")
 MAX_BANDS = 32
+MAX_ROW = 2**31
+SCENE_BYTES = 32
+MAX_DECODER_BYTES = 64 * 2**20
+"""Memory that unpacking may take for its dictionary: what is packed here needs 9 MiB."""
+
+_ABSURD = (
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    cbor2.CBORError,
+    lzma.LZMAError,
+)
+"""What the libraries raise at a file that does not decode."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,7 @@ class RawChip:
         row, col: of its first pixel in the frame.
         bands: names, in the order of the samples.
         samples: ``(rows, cols, bands)`` as stored, of one of `TYPES`.
+        raw_id: 16 bytes; empty until packed and unpacked.
     """
 
     scene_id: bytes
@@ -41,6 +63,12 @@ class RawChip:
     col: int
     bands: tuple[str, ...]
     samples: Array
+    raw_id: bytes = b""
+
+    @property
+    def stem(self) -> str:
+        """Its name in files: the first 12 hexadecimal digits of the id."""
+        return self.raw_id.hex()[:12]
 
 
 def pack(chip: RawChip) -> bytes:
@@ -72,15 +100,37 @@ def unpack(data: bytes) -> RawChip:
         raise ProductError("raw chip: is damaged or none; ask for it again")
     size = int.from_bytes(body[4:6], "big")
     try:
-        header: dict[str, Any] = cbor2.loads(body[6 : 6 + size])
-        rows, cols, bands = header["shape"]
-        kind = header["type"]
-        if max(rows, cols) > MAX_SIDE or bands > MAX_BANDS or kind not in TYPES:
-            raise ValueError("its size or type is absurd")
-        wanted = rows * cols * bands * np.dtype(kind).itemsize
-        plain = lzma.LZMADecompressor().decompress(body[6 + size :], max_length=wanted + 1)
-        samples = np.frombuffer(plain, np.dtype(kind).newbyteorder("<")).reshape(rows, cols, bands)
-        place = header["scene"], header["row"], header["col"]
-        return RawChip(*place, tuple(header["bands"]), samples)
-    except (ValueError, KeyError, TypeError, cbor2.CBORError, lzma.LZMAError) as error:
+        stream = io.BytesIO(body[6 : 6 + size])
+        header = cbor2.load(stream)
+        shape, kind = _checked(header, stream.tell() == size)
+        wanted = math.prod(shape) * kind.itemsize
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_DECODER_BYTES)
+        plain = decoder.decompress(body[6 + size :], max_length=wanted + 1)
+        samples = np.frombuffer(plain, kind.newbyteorder("<")).reshape(shape)
+    except _ABSURD as error:
         raise ProductError(f"raw chip: does not decode ({error}); ask for it again") from error
+    place = header["scene"], header["row"], header["col"]
+    return RawChip(*place, tuple(header["bands"]), samples, name)
+
+
+def _checked(header: Mapping[str, Any], whole: bool) -> tuple[tuple[int, int, int], Any]:
+    """Shape and type of the samples; ValueError, KeyError or TypeError if anything is absurd."""
+    rows, cols, bands = header["shape"]
+    scene, names = header["scene"], header["bands"]
+    place = (header["row"], header["col"])
+    good = (
+        whole
+        and all(type(n) is int and 0 <= n < MAX_ROW for n in place)
+        and all(type(n) is int and 1 <= n <= MAX_SIDE for n in (rows, cols))
+        and type(bands) is int
+        and 1 <= bands <= MAX_BANDS
+        and type(scene) is bytes
+        and len(scene) == SCENE_BYTES
+        and type(names) is list
+        and len(names) == bands
+        and all(type(name) is str for name in names)
+        and header["type"] in TYPES
+    )
+    if not good:
+        raise ValueError("its header makes no sense")
+    return (rows, cols, bands), np.dtype(header["type"])

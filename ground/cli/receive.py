@@ -11,12 +11,16 @@ import click
 
 if TYPE_CHECKING:
     from ground.receive import Reception
+    from onboard.chip import Chip
     from onboard.link.alerts import Alert
     from onboard.product import Product
+    from onboard.rawchip import RawChip
     from onboard.reference_water import PermanentWater
 
 CHIPS = "chips"
 """Folder of chips for labelling within that of a reception."""
+RAW = "raw"
+"""Folder of raw chips there, squares of frames that a command asked for."""
 
 
 @click.command("receive")
@@ -67,9 +71,9 @@ def command(
     listens there (127.0.0.1 where no address is given).
 
     Each product becomes OUT/<id>.fsp with its maps beside it, each chip for labelling
-    OUT/chips/<id>.fsc; OUT/reception.json says what was received and what was lost. What is
-    already there is not written again. Files that are half there are kept in
-    OUT/transfers.state, and the next pass goes on with them.
+    OUT/chips/<id>.fsc, each raw chip OUT/raw/<id>.fsr; OUT/reception.json says what was received
+    and what was lost. What is already there is not written again. Files that are half there are
+    kept in OUT/transfers.state, and the next pass goes on with them.
     """
     import json
 
@@ -86,8 +90,9 @@ def command(
     reception = receive(chunks, name=stream, memory=memory)
     make_folder(out)
     files = [_write(data, product, out, permanent) for data, product in reception.products]
-    for data, chip in reception.chips:
-        path = out / CHIPS / f"{chip.stem}.fsc"
+    chips = [(data, out / _place(chip)) for data, chip in reception.chips]
+    raws = [(data, out / _place(raw)) for data, raw in reception.raws]
+    for data, path in chips + raws:
         if not path.is_file() or path.read_bytes() != data:
             write_bytes(path, data)
     text = json.dumps(_to_json(reception, files), indent=2) + "\n"
@@ -107,6 +112,15 @@ def command(
         click.echo(f"floodsat: {problem}", err=True)
     if problems:
         click.get_current_context().exit(2)
+
+
+def _place(chip: Chip | RawChip) -> str:
+    """Where a chip is put in the folder of a reception."""
+    from onboard import rawchip
+
+    if isinstance(chip, rawchip.RawChip):
+        return f"{RAW}/{chip.stem}.{rawchip.ENDING}"
+    return f"{CHIPS}/{chip.stem}.fsc"
 
 
 class Written(NamedTuple):
@@ -170,13 +184,26 @@ def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
             "scene_id": chip.scene_id.hex(),
             "bytes": len(data),
             "worth": chip.worth,
-            "written": f"{CHIPS}/{chip.stem}.fsc",
+            "written": _place(chip),
         }
         for data, chip in reception.chips
+    ]
+    raws = [
+        {
+            "id": raw.raw_id.hex(),
+            "scene_id": raw.scene_id.hex(),
+            "row": raw.row,
+            "col": raw.col,
+            "shape": list(raw.samples.shape),
+            "bytes": len(data),
+            "written": _place(raw),
+        }
+        for data, raw in reception.raws
     ]
     return {
         "products": products,
         "chips": chips,
+        "raw": raws,
         "alerts": alerts,
         "housekeeping": [housekeeping.to_json(state) for state in reception.housekeeping],
         "commands": [acks.to_json(ack) for ack in reception.acks],
@@ -226,7 +253,8 @@ def _told(alert: Alert) -> str:
 def _lines(reception: Reception, reference: PermanentWater | None) -> Iterator[str]:
     report = reception.report
     counts = (len(reception.products), len(reception.alerts), len(reception.chips))
-    yield "received: {} products, {} alerts, {} chips for labelling".format(*counts)
+    raw = f", {len(reception.raws)} raw chips" if reception.raws else ""
+    yield "received: {} products, {} alerts, {} chips for labelling".format(*counts) + raw
     for alert in reception.alerts:
         yield _told(alert)
     lost = ", ".join(f"{count} {name}" for name, count in report.packets_lost.items() if count)

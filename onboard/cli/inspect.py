@@ -1,4 +1,4 @@
-"""``floodsat inspect``: what a bundle, a blob, a product or a chip holds."""
+"""``floodsat inspect``: what a bundle, a blob, a product, a chip or a raw chip holds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ UPLINK_BYTES = {"tflite-int8": 500_000, "myriad": 1_500_000}
 @options.trust
 @options.json_file
 def command(path: Path, trust: tuple[Path, ...], json_file: Path | None) -> None:
-    """Verify PATH and show what it holds: a bundle's folder, a .blob, a .fsp or a .fsc file.
+    """Verify PATH and show what it holds: a bundle's folder, a .blob, .fsp, .fsc or .fsr file.
 
-    A .fsp file is a product, a .fsc file a chip for labelling.
+    A .fsp file is a product, a .fsc file a chip for labelling, a .fsr file a raw chip.
     For a Myriad's blob this is the chip it is for, its resources and, of a bundle's blobs, how
     long a frame of 12 MP would take: a prediction of a model, never a measurement.
     """
@@ -46,13 +46,15 @@ def command(path: Path, trust: tuple[Path, ...], json_file: Path | None) -> None
 
 def _file(path: Path, data: bytes) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]:
     """What a file holds, by its first bytes, and what shows it."""
-    from onboard import chip
+    from onboard import chip, rawchip
     from onboard.cli import inspect_tables
 
     if data.startswith(b"\x7felf"):
         return _blob(path, data), inspect_tables.blob
     if data.startswith(chip.MAGIC):
         return _chip(path, data), inspect_tables.product
+    if data.startswith(rawchip.MAGIC):
+        return _raw(path, data), inspect_tables.product
     return _product(path, data), inspect_tables.product
 
 
@@ -139,8 +141,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ProductError(
-            f"{path}: cannot be read ({error.strerror}); name a bundle's folder, a .blob, a "
-            ".fsp or a .fsc file"
+            f"{path}: cannot be read ({error.strerror}); name a bundle's folder, a .blob, "
+            ".fsp, .fsc or .fsr file"
         ) from error
 
 
@@ -159,6 +161,27 @@ def _chip(path: Path, data: bytes) -> dict[str, Any]:
     fields["georef"] = dataclasses.asdict(found.georef)
     plain = {k: v.hex() if isinstance(v, bytes) else v for k, v in fields.items()}
     return {"file": "a chip for labelling", **plain, "bytes": len(data)}
+
+
+def _raw(path: Path, data: bytes) -> dict[str, Any]:
+    from onboard import rawchip
+    from onboard.errors import ProductError
+
+    try:
+        found = rawchip.unpack(data)
+    except ProductError as error:
+        raise ProductError(f"{path}: {error}") from error
+    shape = "×".join(str(n) for n in found.samples.shape)
+    return {
+        "file": "a raw chip",
+        "raw_id": found.raw_id.hex(),
+        "scene_id": found.scene_id.hex(),
+        "row": found.row,
+        "col": found.col,
+        "bands": list(found.bands),
+        "samples": f"{shape} {found.samples.dtype.name}",
+        "bytes": len(data),
+    }
 
 
 def _product(path: Path, data: bytes) -> dict[str, Any]:

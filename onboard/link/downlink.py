@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from onboard import rawchip
 from onboard.acks import Acks
 from onboard.errors import ConfigError
 from onboard.link import cfdp, frames, housekeeping, packets, sender
@@ -264,7 +265,8 @@ class _Plan:
         if item.kind is Kind.ALERT:
             return [item.data]
         assert item.sequence is not None
-        name = f"{_stem(item)}.{ENDINGS[item.kind]}"
+        raw = item.data.startswith(rawchip.MAGIC)
+        name = f"{_stem(item)}.{rawchip.ENDING if raw else ENDINGS[item.kind]}"
         return cfdp.Units(item.data, name, item.sequence, self._sender(item) is not None)
 
     def left(self, chosen: Sequence[Load]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import ground.maps
 from ground.channel import impair
 from ground.cli.receive import command
 from ground.receive import receive
+from onboard import rawchip
 from onboard.chip import pack as pack_chip
 from onboard.errors import OutputError, ProductError, StreamError
 from onboard.georef import Georef
@@ -21,10 +22,11 @@ from onboard.link.apid import VC_DATA, Apid
 from onboard.link.counters import Counters
 from onboard.link.downlink import fill
 from onboard.link.packets import Packet
-from onboard.outbox import Item, Outbox
+from onboard.outbox import Item, Kind, Outbox
 from onboard.product import LN2, pack
 from onboard.triage import Sight
 from tests.chips import make_chip
+from tests.onboard.raw_chips import make_raw
 from tests.products import make_product, noisy_product
 
 CADU = frames.cadu_length()
@@ -451,6 +453,43 @@ def test_a_damaged_chip_is_refused_with_its_reason():
     reception = receive(framed(cfdp.pdus(bytes(data), "x.fsc", 1)))
     assert reception.chips == []
     assert "do not match its id" in reception.report.files_refused[0].reason
+
+
+@pytest.mark.parametrize("link_class", [1, 2])
+def test_raw_chips_arrive_whole(tmp_path, link_class):
+    raws = [rawchip.pack(make_raw(seed)) for seed in (1, 2)]
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        for data in raws:
+            outbox.queue(Kind.CHIP, Item(data, 1.0), (bytes(32), bytes(32)))
+        stream = fill(outbox, 10**6, 2, NOW, link_class=link_class).stream
+    (tmp_path / "pass.bin").write_bytes(stream)
+    out = tmp_path / "out"
+    result = CliRunner().invoke(command, [str(tmp_path / "pass.bin"), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "0 chips for labelling, 2 raw chips" in result.output
+    assert "lost: file" not in result.output
+    told = json.loads((out / "reception.json").read_text())
+    assert told["chips"] == []
+    came = {one["id"]: one for one in told["raw"]}
+    assert came.keys() == {data[-16:].hex() for data in raws}
+    for data in raws:
+        one = came[data[-16:].hex()]
+        assert one["written"] == f"raw/{data[-16:].hex()[:12]}.fsr"
+        assert (one["row"], one["col"], one["shape"]) == (30, 8, [6, 7, 4])
+        assert (out / one["written"]).read_bytes() == data
+    reception = receive(stream)
+    assert sorted(data for data, _ in reception.raws) == sorted(raws)
+    assert reception.report.files_refused == []
+    twice = receive(stream + framed(cfdp.pdus(raws[0], "x.fsr", 900))).report
+    assert twice.duplicates == 1
+
+
+def test_a_damaged_raw_chip_is_refused_with_its_reason():
+    data = bytearray(rawchip.pack(make_raw()))
+    data[-1] ^= 1
+    reception = receive(framed(cfdp.pdus(bytes(data), "x.fsr", 1)))
+    assert reception.raws == []
+    assert "raw chip: is damaged" in reception.report.files_refused[0].reason
 
 
 def test_command_is_idempotent(tmp_path, stream, sent, written):

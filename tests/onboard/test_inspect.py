@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from onboard import bundle, signing, vpu
+from onboard import bundle, rawchip, signing, vpu
 from onboard.chip import pack as pack_chip
 from onboard.cli import run
 from onboard.cli.inspect_tables import parity_rows
@@ -17,6 +17,7 @@ from onboard.product import pack
 from onboard.tiles import Tiling
 from tests.chips import make_chip
 from tests.onboard import test_vpu
+from tests.onboard.raw_chips import make_raw
 from tests.products import make_product
 from tests.samples import BUNDLE, DEMO_KEY
 
@@ -214,3 +215,22 @@ def test_a_damaged_chip(tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / "c.fsc"
     path.write_bytes(pack_chip(make_chip())[:-1])
     refused(capfd, path, "receive it again")
+
+
+def test_a_raw_chip(tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "c.fsr"
+    path.write_bytes(rawchip.pack(make_raw()))
+    found = inspected(path)
+    assert (found["samples"], found["row"], found["col"]) == ("6×7×4 uint16", 30, 8)
+    assert found["bands"] == ["blue", "green", "red", "nir"]
+    assert found["scene_id"] == make_raw().scene_id.hex()
+    assert found["bytes"] == path.stat().st_size
+    shown = capfd.readouterr().out
+    assert "a raw chip" in shown
+    assert "blue green red nir" in shown
+
+
+def test_a_damaged_raw_chip(tmp_path: Path, capfd: Any) -> None:
+    path = tmp_path / "c.fsr"
+    path.write_bytes(rawchip.pack(make_raw())[:-1])
+    refused(capfd, path, "raw chip: is damaged or none; ask for it again")
