@@ -102,16 +102,21 @@ def test_housekeeping(definition):
     assert [one[f"HK_TIME_{name.upper()}"] for name in housekeeping.STAGES] == [1, 2, 3, 4, 5]
 
 
-def test_what_became_of_a_command(definition):
-    told = Ack(70_000, 5, CommandStatus.FAILED, NOW, "no such slot")
-    (one,) = read(definition, [acks.pack(told)], Apid.ACK)
-    assert [one[f"CA_{name}"] for name in ("COUNT", "CODE", "STATUS", "WHEN", "TEXT")] == [
-        70_000,
-        5,
-        1,
+@pytest.mark.parametrize("status", CommandStatus)
+@pytest.mark.parametrize("text", ["", "no such slot", "x" * acks.MAX_TEXT])
+def test_what_became_of_a_command(definition, status, text):
+    told = [Ack(2**32 - 1, 13, status, NOW, text), Ack(0, 1, status, 2**41, "next")]
+    first, second = read(definition, [acks.pack(one) for one in told], Apid.ACK)
+    names = ("VERSION", "COUNT", "CODE", "STATUS", "WHEN", "TEXT")
+    assert [first[f"CA_{name}"] for name in names] == [
+        acks.VERSION,
+        2**32 - 1,
+        13,
+        int(status),
         NOW,
-        b"no such slot",
+        text.encode(),
     ]
+    assert [second[f"CA_{name}"] for name in names[1:]] == [0, 1, int(status), 2**41, b"next"]
 
 
 def test_every_apid_is_described():
