@@ -156,20 +156,31 @@ def _bounded(name: str) -> str:
 
 
 def _prune(folder: Path, bound: int) -> int:
-    """Remove files, the longest there first, until ``folder`` holds at most ``bound`` bytes."""
-    found = []
+    """Remove files, the longest there first, until ``folder`` holds at most ``bound`` bytes.
+
+    A reason never goes before its frame.
+    """
+    found: list[tuple[str, int]] = []
+    since: dict[str, int] = {}
     for entry in os.scandir(folder):
         with contextlib.suppress(FileNotFoundError):
             state = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(state.st_mode):
+                found.append((entry.path, state.st_size))
                 # A rename sets the time of change, not that of writing.
-                found.append((state.st_ctime_ns, entry.path, state.st_size))
-    held = sum(size for _, _, size in found)
+                own = _frame_of(entry.path)
+                since[own] = max(since.get(own, 0), state.st_ctime_ns)
+    held = sum(size for _, size in found)
     freed = 0
-    for _, path, size in sorted(found):
+    for path, size in sorted(found, key=lambda one: (since[_frame_of(one[0])], one[0])):
         if held - freed <= bound:
             break
         with contextlib.suppress(OSError):
             os.unlink(path)
             freed += size
     return freed
+
+
+def _frame_of(path: str) -> str:
+    """The frame that a file is about: itself, or the one that it gives the reason of."""
+    return path[: -len(REASON)] if path.endswith(REASON) else path

@@ -219,7 +219,8 @@ def test_a_bundle_carries_it_or_not(fitted: Oddity, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("factor", [1.0, 0.02])
 def test_the_runtime_tells_triage_the_share(fitted: Oddity, tmp_path: Path, factor: float) -> None:
-    image = np.concatenate([crop(214), crop(215)], axis=1)
+    # Eight crops: of fewer nothing is told.
+    image = np.concatenate([crop(214), crop(215)] * 4, axis=1)
     samples = np.rint(np.clip(image * factor, 0, None) / VNIR4.scale).astype(np.uint16)
     write_frame(tmp_path / "f.tif", samples.transpose(2, 0, 1))
     plain = bundle.load(BUNDLE, ["reference"])
