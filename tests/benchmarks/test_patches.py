@@ -10,10 +10,6 @@ import pytest
 from benchmarks import patches
 from benchmarks.patches import BOUNDS, Sized
 
-STEPS = 20
-"""Epochs of training further, a step each: as gentle as the benchmark's, and as long as it takes
-for nearly half of the weights to move."""
-
 
 @pytest.fixture(scope="module")
 def figures() -> Any:
@@ -96,7 +92,8 @@ def test_what_is_no_run_is_refused_in_a_line(
 @pytest.mark.soak
 def test_patches_of_a_model_trained_further_are_small_and_install_soak(tmp_path: Path) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    found = patches.measure(patches.first_run(tmp_path), [patches.CHIPS], STEPS, tmp_path)
+    run = patches.first_run(tmp_path)
+    found = patches.measure(run, [patches.CHIPS], patches.SAMPLE_EPOCHS, tmp_path)
     for name, one in found["patches"].items():
         assert one["installed"] is True
         assert one["bytes"] == (tmp_path / f"{name}.fspatch").stat().st_size
