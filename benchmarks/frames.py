@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from onboard.arrays import Array
-from onboard.scene import mirror
+from onboard.mirror import mirror
 
 if TYPE_CHECKING:
     from onboard.sensor import Sensor

@@ -21,11 +21,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onboard import files, signing
+from onboard import files
 from onboard.arrays import Array
 from onboard.errors import BundleError, OutputError
 from onboard.network import Network
@@ -34,6 +34,9 @@ from onboard.oddity import Oddity
 from onboard.segment import Thresholds
 from onboard.sensor import Sensor
 from onboard.triage import Limits
+
+if TYPE_CHECKING:
+    from onboard import signing
 
 FORMAT = 1
 COMMON = "common"
@@ -210,6 +213,8 @@ def manifest_id(manifest: bytes) -> str:
 
 
 def _check_signature(path: Path, manifest: bytes, keys: signing.Trust, installed: str) -> str:
+    from onboard import signing
+
     signature = _read(path, SIGNATURE)
     trusted = signing.trusted(keys)
     for name, key in trusted.items():
@@ -330,6 +335,8 @@ def write(
         ConfigError: the key cannot be read.
         OutputError: the folder cannot be written, or holds files that are no bundle.
     """
+    from onboard import signing
+
     ours_to_replace(path)
     key = signing.read_private(key_file)
     details = manifest.get("sets", {})

@@ -14,7 +14,7 @@ import numpy as np
 from onboard import masks
 from onboard.arrays import Array
 from onboard.errors import EngineError
-from onboard.scene import mirror
+from onboard.mirror import mirror
 from onboard.uncertainty import Moments
 
 if TYPE_CHECKING:

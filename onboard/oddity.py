@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from onboard.arrays import Array, Flags
-from onboard.scene import mirror
+from onboard.mirror import mirror
 
 if TYPE_CHECKING:
     from onboard.segment import Source

@@ -27,6 +27,7 @@ from onboard.closing import Closing
 from onboard.conditions import Condition
 from onboard.errors import FrameError
 from onboard.georef import IDENTITY, Georef
+from onboard.mirror import mirror
 from onboard.rasters import READ_ERRORS, unlocated_is_fine
 from onboard.sensor import Sensor
 
@@ -400,15 +401,6 @@ def any_sample(samples: Array) -> Array:
         # A pixel is one word: far quicker than a reduction over an axis of four.
         return np.asarray(samples.view(np.uint64).reshape(height, width) != 0)
     return np.asarray((samples != 0).any(axis=-1))
-
-
-def mirror(start: int, count: int, size: int) -> Array:
-    """Indices ``start … start+count-1``, those outside ``0 … size-1`` reflected at the border.
-
-    The border sample itself is repeated (…2 1 0 | 0 1 2…), so even one row can be mirrored.
-    """
-    index = np.arange(start, start + count) % (2 * size)
-    return np.where(index < size, index, 2 * size - 1 - index)
 
 
 def _open(path: Path) -> Any:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from onboard.engines import Engine
 from onboard.masks import Masks
+from onboard.mirror import mirror
 from onboard.network import Network
-from onboard.scene import mirror
 from onboard.uncertainty import Moments
 from training.kept import KeptChip
 

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from onboard import masks
 from onboard.errors import ConfigError
+from onboard.mirror import mirror
 from onboard.network import Network
-from onboard.scene import mirror
 from training import tflite_model
 from training.kept import KeptChip
 from training.same_scales import same_scales

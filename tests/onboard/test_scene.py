@@ -9,7 +9,8 @@ import pytest
 import rasterio
 
 from onboard.errors import FrameError
-from onboard.scene import ArrayFrame, Frame, mirror
+from onboard.mirror import mirror
+from onboard.scene import ArrayFrame, Frame
 from onboard.sensor import VNIR4
 from tests.samples import BANDS, UTM, crop, write_frame
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onboard.mirror import mirror
 from onboard.network import Network
-from onboard.scene import mirror
 from onboard.tiles import Tiling
 
 sides = st.integers(1, 400)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onboard import bundle, engines
 from onboard.engines import worker
 from onboard.engines.worker import DeviceError, SupervisedEngine
 from onboard.errors import BundleError, EngineError
@@ -323,3 +325,29 @@ def test_a_hang_that_lets_no_python_run_ends_by_the_kernels_alarm() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=str(ROOT), check=False)
     assert found.returncode == -signal.SIGALRM
+
+
+# What an engine's process imports when it is made of a bundle, by a fresh interpreter.
+MAKES_AN_ENGINE = """
+import pickle, sys
+engine = pickle.load(sys.stdin.buffer)()
+print(engine.name, *sys.modules)
+"""
+
+
+def test_the_process_of_an_engine_reads_no_frames_and_checks_no_signatures() -> None:
+    # Neither GDAL nor the cryptography is needed there, and every megabyte counts twice.
+    loaded = bundle.load(ROOT / "data_samples" / "bundle", ["reference"])
+    done = subprocess.run(
+        [sys.executable, "-c", MAKES_AN_ENGINE],
+        input=pickle.dumps(partial(engines.frugal, "reference", loaded)),
+        capture_output=True,
+        cwd=ROOT,
+        timeout=120,
+        check=True,
+    )
+    name, *modules = done.stdout.decode("utf-8").split()
+    assert name == "reference"
+    assert "onboard.bundle" in modules
+    tops = {module.partition(".")[0] for module in modules}
+    assert not tops & {"rasterio", "cryptography", "spacepackets", "cfdppy", "click", "sqlite3"}

@@ -14,8 +14,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from onboard import bundle, masks
 from onboard.errors import ConfigError
+from onboard.mirror import mirror
 from onboard.network import Network
-from onboard.scene import mirror
 from onboard.uncertainty import Maps, Moments, combine, maps
 from tests.onboard.test_engines import random_weights
 from tests.samples import BUNDLE, CHIPS, ROOT
