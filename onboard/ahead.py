@@ -20,11 +20,11 @@ def ahead(jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
     exception is raised where its result would have been.
     """
     with ThreadPoolExecutor(1) as pool:
-        waiting: Future[T] | None = None
+        # Popped, and so not kept while whoever asked works on it.
+        waiting: list[Future[T]] = []
         for job in jobs:
-            following = pool.submit(job)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
+            waiting.append(pool.submit(job))
+            if len(waiting) > 1:
+                yield waiting.pop(0).result()
+        if waiting:
+            yield waiting.pop().result()

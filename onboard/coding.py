@@ -237,9 +237,17 @@ def _from_changes(data: bytes, shape: Shape) -> Bytes2d:
 
 # --- small integer codes --------------------------------------------------------------------
 
+_VARINTS_AT_ONCE = 1 << 16
+
 
 def _varints(values: NDArray[np.int64]) -> bytes:
     """LEB128: seven bits a byte, least first, top bit set on all but a value's last byte."""
+    # Some at a time: the table of them has forty bytes for each.
+    parts = range(0, values.size, _VARINTS_AT_ONCE)
+    return b"".join(_some_varints(values[at : at + _VARINTS_AT_ONCE]) for at in parts)
+
+
+def _some_varints(values: NDArray[np.int64]) -> bytes:
     rest = [values >> (7 * place) for place in range(5)]
     more = [*(later > 0 for later in rest[1:]), np.zeros(values.size, bool)]
     table: NDArray[np.int64] = np.stack(

@@ -15,6 +15,7 @@ import hashlib
 import io
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ NOT_OBSERVED = 255
 DEFAULT_BLOCK = 8
 DEFAULT_LEVELS = 64
 EPISTEMIC_POWER = 2
+STRIP_ROWS = 256
 LN2 = math.log(2.0)
 
 NO_CONDITION = Condition(0)
@@ -211,12 +213,16 @@ def quantise(
         (ceil(H/block), ceil(W/block)) uint8; ``NOT_OBSERVED`` where a block has no observed
         pixel.
     """
-    counts = _block_sums(observed, block, np.int64)
-    clean = np.where(observed, values, np.zeros((), values.dtype))
-    means = _block_sums(clean, block, np.float64) / np.maximum(counts, 1)
-    share = np.clip(means / LN2, 0.0, 1.0) ** (1.0 / power)
-    codes: Mask = np.floor(share * (levels - 1) + 0.5).astype(np.uint8)
-    codes[counts == 0] = NOT_OBSERVED
+    codes: Mask = np.empty(reduced_shape(values.shape[0], values.shape[1], block), np.uint8)
+    for rows in _strips(values.shape[0], block):
+        seen = observed[rows]
+        counts = _block_sums(seen, block, np.int64)
+        clean = np.where(seen, values[rows], np.zeros((), values.dtype))
+        means = _block_sums(clean, block, np.float64) / np.maximum(counts, 1)
+        share = np.clip(means / LN2, 0.0, 1.0) ** (1.0 / power)
+        part = np.floor(share * (levels - 1) + 0.5).astype(np.uint8)
+        part[counts == 0] = NOT_OBSERVED
+        codes[rows.start // block :][: len(part)] = part
     return codes
 
 
@@ -237,12 +243,13 @@ def summarise(
     mask: Mask,
     entropy: Floats,
     epistemic: Floats,
-    p_water: Floats,
+    p_water: Floats | float | None,
     georef: Georef,
     beyond: Flags | None = None,
 ) -> Statistics:
     """Statistics over a frame; all arrays are (H, W), see `Statistics` for units.
 
+    ``p_water`` may also be its mean over the observed pixels, where that is known already.
     ``beyond`` is bool, true outside the permanent-water reference; None without one.
     """
     seen = observed_pixels(mask)
@@ -254,9 +261,9 @@ def summarise(
         water_area_m2=None if area is None else area * counts[1],
         flood=flood,
         flood_area_m2=None if area is None or flood is None else area * flood,
-        mean_entropy=_mean(entropy, seen),
-        mean_epistemic=_mean(epistemic, seen),
-        mean_p_water=_mean(p_water, seen),
+        mean_entropy=mean_where(entropy, seen),
+        mean_epistemic=mean_where(epistemic, seen),
+        mean_p_water=mean_where(p_water, seen) if isinstance(p_water, np.ndarray) else p_water,
     )
 
 
@@ -277,15 +284,27 @@ def pixel_area_m2(georef: Georef) -> float | None:
     return abs(a * e - b * d) * metres * metres
 
 
+def mean_where(values: Floats, where: Flags) -> float | None:
+    """Mean of ``values`` where ``where`` is true, both (H, W); None where it nowhere is."""
+    total, count = 0.0, 0
+    for rows in _strips(values.shape[0], 1):
+        picked = values[rows][where[rows]]
+        total, count = total + float(picked.sum(dtype=np.float64)), count + picked.size
+    return total / count if count else None
+
+
+def _strips(height: int, block: int) -> Iterator[slice]:
+    """Rows of whole blocks: what is made of a whole frame at once would be most of its memory."""
+    step = max(1, STRIP_ROWS // block) * block
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+
 def _block_sums(values: NDArray[Any], block: int, dtype: Any) -> NDArray[Any]:
     height, width = values.shape
     rows = np.add.reduceat(values, np.arange(0, height, block), axis=0, dtype=dtype)
     sums: NDArray[Any] = np.add.reduceat(rows, np.arange(0, width, block), axis=1, dtype=dtype)
     return sums
-
-
-def _mean(values: Floats, seen: NDArray[np.bool_]) -> float | None:
-    return float(np.mean(values[seen], dtype=np.float64)) if seen.any() else None
 
 
 def _counts(mask: Mask) -> tuple[int, int, int, int]:

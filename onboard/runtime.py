@@ -30,6 +30,7 @@ from onboard.product import (
     MAX_PIXELS,
     MAX_SIDE,
     Product,
+    mean_where,
     observed_pixels,
     pack,
     pixel_area_m2,
@@ -143,16 +144,18 @@ class Observation:
 
     Attributes:
         classes: uint8.
-        p_water: float16, as are the other two; steps of at most 0.0005.
-        entropy: nats.
+        possible: bool, wet at the sensitive point; it means nothing where nothing is observed.
+        entropy: nats, float16, as is the other one; steps of at most 0.0005.
         epistemic: nats.
+        mean_p_water: 0…1, over what is observed; None where nothing is.
         odd: share of its crops that are unlike the training; None where that is not known.
     """
 
     classes: Array
-    p_water: Array
+    possible: Flags
     entropy: Array
     epistemic: Array
+    mean_p_water: float | None = None
     odd: float | None = None
 
 
@@ -177,18 +180,37 @@ class Found:
     notes: tuple[str, ...]
 
 
-def observe(segmenter: Segmenter, frame: OpenFrame, scene_id: bytes) -> Observation:
-    """Segment a frame and keep what the product needs."""
+def observe(
+    segmenter: Segmenter, frame: OpenFrame, scene_id: bytes, sensitive: float | None = None
+) -> Observation:
+    """Segment a frame and keep what the product needs.
+
+    Args:
+        segmenter: what segments it.
+        frame: the frame.
+        scene_id: SHA-256 of its samples.
+        sensitive: probability of the sensitive point; the bundle's own if None.
+    """
+    if sensitive is None:
+        sensitive = segmenter.bundle.sensitive.water
     shape = (frame.height, frame.width)
-    # Half precision: maps of a whole frame are the most that the runtime holds.
-    p_water, entropy, epistemic = (np.empty(shape, np.float16) for _ in range(3))
-    seen = Observation(np.empty(shape, np.uint8), p_water, entropy, epistemic)
+    # Half precision: maps of a whole frame are the most that the runtime holds. Sums of it are
+    # exact in float64 whatever their order: its steps are 2^-24 at least, a frame's pixels 2^27.
+    entropy, epistemic = (np.empty(shape, np.float16) for _ in range(2))
+    seen = Observation(np.empty(shape, np.uint8), np.empty(shape, bool), entropy, epistemic)
+    total, count = 0.0, 0
     for part in segmenter.run(frame, scene_id):
         at = part.tile.window
         seen.classes[at] = part.classes
-        seen.p_water[at] = part.maps.p_water
         seen.entropy[at] = part.maps.entropy
         seen.epistemic[at] = part.maps.epistemic
+        p_water = part.maps.p_water.astype(np.float16)
+        seen.possible[at] = p_water >= sensitive
+        known = p_water[observed_pixels(part.classes)]
+        total, count = total + float(known.sum(dtype=np.float64)), count + known.size
+        # Not kept while the engine works on the next tile.
+        del part, p_water, known
+    seen = replace(seen, mean_p_water=total / count if count else None)
     oddity = segmenter.bundle.oddity
     if oddity is None:
         return seen
@@ -269,7 +291,7 @@ class Runtime:
     def _look(self, frame: OpenFrame, scene_id: bytes, clock: Clock, chips_today: int) -> Found:
         """Segment a frame and decide on it."""
         with clock.stage("segment"):
-            seen = observe(self.segmenter, frame, scene_id)
+            seen = observe(self.segmenter, frame, scene_id, self.limits.sensitive_water)
         with clock.stage("triage"):
             beyond, notes = self._beyond(frame.georef)
             tiles = candidates(seen.epistemic, observed_pixels(seen.classes))
@@ -291,9 +313,7 @@ class Runtime:
         counted = observed_pixels(seen.classes)
         if beyond is not None:
             counted &= beyond
-        own = self.limits.sensitive_water
-        sensitive = self.segmenter.bundle.sensitive.water if own is None else own
-        return counted & (seen.p_water >= sensitive), counted & (seen.classes == WATER)
+        return counted & seen.possible, counted & (seen.classes == WATER)
 
     def _sight(
         self,
@@ -305,8 +325,7 @@ class Runtime:
         possible, likely = self._wet(seen, beyond)
         told = likely if likely.any() else possible
         entropy, epistemic = (
-            float(values[told].mean(dtype=np.float64)) if told.any() else 0.0
-            for values in (seen.entropy, seen.epistemic)
+            mean_where(values, told) or 0.0 for values in (seen.entropy, seen.epistemic)
         )
         area = pixel_area_m2(georef)
         return Sight(
@@ -392,7 +411,7 @@ class Runtime:
                 seen.classes,
                 seen.entropy,
                 seen.epistemic,
-                seen.p_water,
+                seen.mean_p_water,
                 frame.georef,
                 found.beyond,
             ),

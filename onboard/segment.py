@@ -118,12 +118,16 @@ class Segmenter:
         for tile, inputs, valid in self.inputs(frame):
             rows, cols = slice(0, tile.height), slice(0, tile.width)
             moments = self.engine.run(inputs, drawn)
+            del inputs
             self._check(moments)
             core = maps(type(moments)(*(a[rows, cols] for a in moments)))
+            del moments
             classes = classify(core, valid, self.bundle.balanced)
             if not valid.all():
                 core = Maps(*(np.where(valid, array, np.float32(np.nan)) for array in core))
             yield TileMaps(tile, classes, core, valid)
+            # Not kept while the engine, whose memory is the most, works on the next one.
+            del core, classes, valid
 
     def _check(self, moments: Moments) -> None:
         """Refuse what is no number: it would be taken for land, and be sent as such."""
