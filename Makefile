@@ -28,7 +28,7 @@ CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight l
 DATA := $(or $(FLOODSAT_DATA),../shared/data)
 
 .PHONY: help base install demo test lint types pytest flight flight-env find-flight hil soak \
-	bench footprint upsets pictures figures lock clean again
+	bench footprint upsets patches pictures figures lock clean again
 
 help: ## list these commands
 	@echo "FloodSat: make COMMAND"
@@ -95,6 +95,9 @@ footprint: .venv/.stamp-dev .venv-flight/.stamp-flight ## what the service takes
 
 upsets: .venv/.stamp-dev ## single bit flips in the weights, into docs/security.md
 	@$(PYTHON) -m benchmarks.upsets --write
+
+patches: .venv/.stamp-dev ## how small patches of a model are, on a short run of the sample chips
+	@$(PYTHON) -m benchmarks.patches
 
 pictures: demo ## the pictures of the docs, from a fresh demo
 	@$(PYTHON) scripts/pictures.py
