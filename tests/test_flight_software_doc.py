@@ -63,3 +63,8 @@ def test_the_footprint_is_the_last_one_measured_with_the_shipped_bundle() -> Non
         "run 'python -m benchmarks.footprint --write'"
     )
     assert footprint.table(figures) in PAGE
+
+
+def test_the_footprint_keeps_its_bound() -> None:
+    figures = json.loads(footprint.FIGURES.read_text("utf-8"))
+    assert figures["peak_mb"] <= footprint.MEMORY_BOUND == 512
