@@ -31,11 +31,11 @@ def flight_python() -> Path | None:
     return python if python.is_file() else None
 
 
-def peak_bytes(command: Sequence[str], folder: Path) -> int:
+def peak_bytes(command: Sequence[str], folder: Path, seconds: float = SECONDS) -> int:
     """Largest resident memory of a command that is run in ``folder``.
 
     Raises:
-        EngineError: it fails, or takes longer than `SECONDS`.
+        EngineError: it fails, or takes longer than ``seconds``.
     """
     try:
         done = subprocess.run(
@@ -43,14 +43,14 @@ def peak_bytes(command: Sequence[str], folder: Path) -> int:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"{command[0]}: took longer than {SECONDS} s; run it alone") from error
+        raise EngineError(f"{command[0]}: took longer than {seconds:g} s; run it alone") from error
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise EngineError(f"{command[0]}: 'floodsat segment' fails there ({reason}); cure that")
+        raise EngineError(f"{' '.join(command[:4])}: fails there ({reason}); cure that")
     # Linux counts in KiB.
     return int(done.stdout.split()[-1]) * 1024
 
