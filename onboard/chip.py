@@ -10,7 +10,6 @@ first 16 bytes of the SHA-256 over all bytes before them). ``docs/triage.md`` ha
 from __future__ import annotations
 
 import dataclasses
-import io
 import lzma
 import math
 import struct
@@ -25,6 +24,7 @@ from onboard.arrays import Array, Bytes
 from onboard.coding import LZMA_DICTIONARY, Coding, Section, decode_mask, encode_mask
 from onboard.errors import ProductError
 from onboard.georef import Georef
+from onboard.headers import decode_header
 from onboard.product import ID_BYTES, identify
 from onboard.scene import OpenFrame
 from onboard.tiles import Tile
@@ -245,7 +245,7 @@ def unpack(data: bytes) -> Chip:
     """
     size = _verify(data)
     start = _HEAD.size + size
-    header = _decode_header(data[_HEAD.size : start])
+    header = decode_header(data[_HEAD.size : start], "a chip")
     try:
         fields = {name: header.get(key) for name, key in _KEYS.items()}
         shape = _shape(fields)
@@ -321,20 +321,6 @@ def _verify(data: bytes) -> int:
     if size > min(MAX_HEADER, total - _HEAD.size - ID_BYTES):
         raise ProductError("the chip's head makes no sense; receive it again")
     return int(size)
-
-
-def _decode_header(data: bytes) -> dict[int, Any]:
-    stream = io.BytesIO(data)
-    try:
-        header = cbor2.load(stream)
-        same = isinstance(header, dict) and cbor2.dumps(header, canonical=True) == data
-    except (ValueError, TypeError, EOFError, ArithmeticError, RecursionError) as error:
-        raise ProductError(f"a chip's header is no CBOR ({type(error).__name__})") from error
-    except cbor2.CBORError as error:
-        raise ProductError(f"a chip's header is no CBOR ({type(error).__name__})") from error
-    if not same:
-        raise ProductError("a chip's header is not a canonical CBOR map")
-    return header  # type: ignore[no-any-return]
 
 
 def _shape(fields: Mapping[str, Any]) -> tuple[int, int, int]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
-import io
 import math
 import struct
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from onboard.coding import Coding, Section, decode_map, decode_mask, encode_map,
 from onboard.conditions import Condition
 from onboard.errors import ProductError
 from onboard.georef import Georef
+from onboard.headers import decode_header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -469,7 +469,7 @@ def unpack(data: bytes) -> Product:
         ProductError: the bytes are not one whole product of a version that is known here.
     """
     flags, header_size = _verify(data)
-    header = _decode_header(data[_HEAD.size : _HEAD.size + header_size])
+    header = decode_header(data[_HEAD.size : _HEAD.size + header_size], "a product")
     product = _build(header, data, _HEAD.size + header_size)
     if flags != _flags(product):
         raise ProductError("a product's flags do not say what its header says")
@@ -573,21 +573,6 @@ def _encode_header(product: Product) -> bytes:
         raise ProductError(f"a product cannot be made: a text is not Unicode ({error})") from error
     _need(len(header) <= MAX_HEADER, f"its header has {len(header)} bytes, more than {MAX_HEADER}")
     return header
-
-
-def _decode_header(data: bytes) -> dict[int, Any]:
-    stream = io.BytesIO(data)
-    try:
-        header = cbor2.load(stream)
-        # One content, one encoding (RFC 8949, 4.2): also refuses tags, duplicates, padding.
-        same = isinstance(header, dict) and cbor2.dumps(header, canonical=True) == data
-    except (ValueError, TypeError, EOFError, ArithmeticError, RecursionError) as error:
-        raise ProductError(f"a product's header is no CBOR ({type(error).__name__})") from error
-    except cbor2.CBORError as error:
-        raise ProductError(f"a product's header is no CBOR ({type(error).__name__})") from error
-    if not same:
-        raise ProductError("a product's header is not a canonical CBOR map")
-    return header  # type: ignore[no-any-return]
 
 
 def _build(header: dict[int, Any], data: bytes, start: int) -> Product:

@@ -78,7 +78,6 @@ def command(
         heard = Hearing() if returned is None else Transfers(box).hear(returned)
         downlink = fill(box, budget, sendings, pad=pad, link_class=link_class)
         write_bytes(out, downlink.stream)
-        _make_durable(out.parent)
         downlink.commit(box)
     _show(downlink, heard, out, budget)
     if json_file is not None:
@@ -98,17 +97,6 @@ def _returned(path: Path) -> Returned:
             "'floodsat receive --return' wrote"
         ) from error
     return returns.unpack(data, str(path))
-
-
-def _make_durable(folder: Path) -> None:
-    """A rename is safe from a power cut only once its folder is written too."""
-    import os
-
-    handle = os.open(str(folder), os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _show(downlink: Downlink, heard: Hearing, out: Path, budget: int) -> None:
