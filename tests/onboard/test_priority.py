@@ -178,6 +178,14 @@ def test_the_head_of_the_files_goes_in_parts_and_what_fits_goes_too() -> None:
     ]
 
 
+def test_what_is_left_beside_the_beginning_of_one_file_begins_no_other() -> None:
+    small = change(ONE, item=1, pieces=(1,))
+    first = change(ONE, item=2, pieces=(1, 1, 1, 2))
+    other = change(ONE, item=3, pieces=(1, 1, 1, 1, 1))
+    portions = choose([small, first, other], 5)
+    assert portions == [Portion(1, 0, 0, 1, True), Portion(2, 0, 0, 3, False)]
+
+
 def test_an_alert_is_never_cut() -> None:
     alert = change(ONE, rank=Rank.ALERT, pieces=(50, 50))
     assert choose([alert], 99) == []
@@ -197,8 +205,10 @@ def test_never_over_budget_and_nothing_better_was_left_out(
         if one.sent < one.wanted:
             rest = one.pieces[one.begun :]
             assert sum(rest) > room
-            # The room that is left has not even one piece where a file waits.
-            if one.item in cut or (one.rank.is_file and one.item not in touched(portions)):
+            # Of a file that goes in part the next piece does not fit; and where none goes in part,
+            # no piece does of a file of which nothing went.
+            waits = one.rank.is_file and one.item not in touched(portions)
+            if one.item in cut or (waits and not cut):
                 assert rest[0] > room
     if any(one.sent < one.wanted and one.rank.is_file for one in found):
         assert_the_head_moves(found, portions, capacity)
