@@ -14,19 +14,13 @@ from onboard.service import HOLD, TRANSITIONS
 from onboard.settings import Settings
 from onboard.telemetry import MAX_LINE
 from tests.samples import BUNDLE, ROOT
+from tests.tables import cells_under
 
 PAGE = (ROOT / "docs" / "flight-software.md").read_text("utf-8")
 
 
 def rows(heading: str) -> list[list[str]]:
-    lines = PAGE.splitlines()
-    start = lines.index(heading) + 2
-    cells = []
-    for line in lines[start:]:
-        if not line.startswith("|"):
-            break
-        cells.append([cell.strip() for cell in line.strip("|").split("|")])
-    return cells
+    return cells_under(PAGE, heading)
 
 
 def test_every_test_of_the_fault_table_exists() -> None:

@@ -31,6 +31,7 @@ from onboard.link.counters import Counters
 from onboard.link.housekeeping import Flag, Housekeeping, State, Status
 from onboard.product import Product, Statistics, TimeQuality, pack, unpack
 from onboard.triage import Sight
+from tests.tables import cells_under
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "wire-format.md"
 HEADER_NAMES = """
@@ -136,15 +137,7 @@ def in_document(name: str) -> bytes:
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the first table that begins with this heading row."""
-    lines = document().splitlines()
-    start = lines.index(heading) + 2
-    cells = []
-    for line in lines[start:]:
-        if not line.startswith("|"):
-            break
-        cells.append([cell.strip() for cell in line.strip("|").split("|")])
-    return cells
+    return cells_under(document(), heading)
 
 
 def test_product_example_is_regenerated_byte_for_byte():
