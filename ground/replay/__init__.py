@@ -1,0 +1,1 @@
+"""Replay: a mission in simulated time, from the orbit to the map on the ground."""
