@@ -30,6 +30,8 @@ class TrainConfig:
             loss from the dropout rates and the data size (`training.prior`); 0 for none.
         log_floor: reflectance added before the network is fed its logarithm; 0 feeds reflectance.
         widths: feature channels per level, half resolution first.
+        teacher: train the plain U-Net of `training.teacher` instead, full resolution first; it is
+            compared and taught from, and cannot be exported.
         dropout: probability that a channel of a site is dropped.
         learned_dropout: learn a rate for each site, starting from ``dropout``.
         dice_weight: weight of the soft Dice term beside the cross-entropy of water.
@@ -50,6 +52,7 @@ class TrainConfig:
     length_scale: float = 0.0
     log_floor: float = 0.03
     widths: tuple[int, ...] = (16, 32, 48)
+    teacher: bool = False
     dropout: float = 0.2
     learned_dropout: bool = False
     dice_weight: float = 0.5
@@ -132,6 +135,10 @@ def _check(config: TrainConfig, source: str) -> None:
         "dropout": (
             0 <= config.dropout < 1 and (config.dropout > 0 or not config.learned_dropout),
             "0 or more, below 1; above 0 where it is learned",
+        ),
+        "learned_dropout": (
+            not (config.learned_dropout and config.teacher),
+            "false: a teacher has no dropout",
         ),
         "dice_weight": (0 <= config.dice_weight < math.inf, "0 or more"),
         "cloud_weight": (0 <= config.cloud_weight < math.inf, "0 or more"),

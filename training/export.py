@@ -46,7 +46,7 @@ class Run:
         """Read a run folder.
 
         Raises:
-            ConfigError: the folder is no finished run.
+            ConfigError: the folder is no finished run, or that of a network that cannot fly.
         """
         try:
             record = json.loads((path / "run.json").read_text("utf-8"))
@@ -61,6 +61,10 @@ class Run:
         missing = [key for key in RECORD if key not in record]
         if missing:
             raise ConfigError(f"{path}: the run has no {missing[0]}; train it to its end")
+        if record["network"].get("teacher"):
+            raise ConfigError(
+                f"{path}: holds a teacher, which cannot fly; train without 'teacher = true'"
+            )
         chips = (kept.read(path / name) for name in (kept.REPRESENTATIVE, kept.HELD))
         return cls(path, record, arrays, *chips)
 

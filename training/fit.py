@@ -36,6 +36,7 @@ from training.network import weight_arrays
 from training.splits import Fold, fold_ids, split_ids
 from training.start import Start
 from training.stream import ChipRef, PlainStream, TrainingStream, measure_normalisation
+from training.teacher import Teacher
 from training.trainer import Row, Trainer, predict
 
 CALIBRATION_PASSES = 10
@@ -54,7 +55,7 @@ class Fitted(NamedTuple):
     """A finished network.
 
     Attributes:
-        model: with the averaged weights, as `training.network.build` shapes it.
+        model: with the averaged weights, as `training.trainer.build` shapes it.
         network: its shape, with the rates that were learned.
         held: the chips that were held out.
     """
@@ -62,6 +63,13 @@ class Fitted(NamedTuple):
     model: keras.Model
     network: Network
     held: PlainStream
+
+
+def shape(sensor: Sensor, config: TrainConfig) -> Network:
+    """The network that the settings ask for: the one that flies, or a teacher."""
+    if config.teacher:
+        return Teacher(bands=len(sensor.bands), widths=config.widths)
+    return Network(bands=len(sensor.bands), widths=config.widths, rate=config.dropout)
 
 
 def chip_refs(
@@ -139,7 +147,7 @@ def fit(
         DatasetError: unusable chips, or the loss became NaN.
         OutputError: the folder cannot be written.
     """
-    network = Network(bands=len(sensor.bands), widths=config.widths, rate=config.dropout)
+    network = shape(sensor, config)
     train, held = chip_refs(folders, sensor, fold)
     deciding = deciders(held, sensor)
     files.make_folder(run)
@@ -245,7 +253,12 @@ def _plain(config: TrainConfig) -> dict[str, Any]:
 def pass_logits(
     fitted: Fitted, inputs: dict[str, npt.NDArray[np.float32]], passes: int = CALIBRATION_PASSES
 ) -> tuple[Floats, Floats]:
-    """Logits of one chip: of water for every pass ``(T, H, W)``, and of cloud ``(H, W)``."""
+    """Logits of one chip: of water for every pass ``(T, H, W)``, and of cloud ``(H, W)``.
+
+    A network without dropout makes one pass.
+    """
+    if not fitted.network.sites:
+        passes = 1
     drawn = masks.draw(fitted.network, 0, b"calibration", b"", range(passes))
     given = {f"mask_{k}": v.reshape(-1, 1, 1, v.shape[1]) for k, v in drawn.items()}
     tile = np.repeat(inputs["tile"], passes, axis=0)

@@ -25,9 +25,11 @@ from onboard.ahead import ahead
 from onboard.bundle import read_arrays
 from onboard.errors import ConfigError
 from onboard.network import Network
+from training import network as flying
+from training import teacher
 from training.config import TrainConfig
 from training.losses import HEADS, HeadIoU, TaskUncertainty, fixed_weights, flood_loss
-from training.network import build, set_weight_arrays
+from training.network import set_weight_arrays
 from training.prior import ConcreteMask, Prior
 from training.stream import PlainStream, TrainingStream
 
@@ -38,6 +40,13 @@ Row = dict[str, float]
 
 LAST = ("head", "correct_")
 """How the names of the last layers begin."""
+
+
+def build(network: Network, prior: Prior | None = None) -> keras.Model:
+    """The Keras network of a shape; see `training.network.build` and `training.teacher.build`."""
+    if isinstance(network, teacher.Teacher):
+        return teacher.build(network, prior)
+    return flying.build(network, prior)
 
 
 class Trainer:

@@ -24,6 +24,7 @@ CONFIGS = st.builds(
     length_scale=WEIGHTS,
     log_floor=SHARES,
     learned_weights=st.booleans(),
+    teacher=st.booleans(),
     widths=st.lists(st.integers(1, 512), min_size=2, max_size=MAX_LEVELS).map(tuple),
     dropout=st.floats(0, 1, exclude_max=True),
     dice_weight=WEIGHTS,
