@@ -30,6 +30,7 @@ class Fields:
             raise kind(f"{path}: {inside or 'its content'} is no table of names and values")
         self._table = dict(table)
         self._taken: set[str] = set()
+        self._asked: set[str] = set()
 
     def refuse(self, name: str, fault: str) -> NoReturn:
         """Raise the error for a field."""
@@ -37,6 +38,7 @@ class Fields:
 
     def has(self, name: str) -> bool:
         """Whether the field is there."""
+        self._asked.add(name)
         return name in self._table
 
     def take(self, name: str) -> Any:
@@ -58,7 +60,7 @@ class Fields:
 
     def text(self, name: str, choices: tuple[str, ...] = (), default: Any = _NEEDED) -> str:
         """A text of at least one character, out of ``choices`` where there are any."""
-        if default is not _NEEDED and name not in self._table:
+        if default is not _NEEDED and not self.has(name):
             return str(default)
         value = self.take(name)
         if not isinstance(value, str) or not value.strip():
@@ -69,14 +71,14 @@ class Fields:
 
     def number(self, name: str, low: float, high: float, default: Any = _NEEDED) -> float:
         """A finite number in ``low … high``."""
-        if default is not _NEEDED and name not in self._table:
+        if default is not _NEEDED and not self.has(name):
             return float(default)
         value = self.take(name)
         return checked_number(self, name, value, low, high)
 
     def whole(self, name: str, low: int, high: int, default: Any = _NEEDED) -> int:
         """A whole number in ``low … high``."""
-        if default is not _NEEDED and name not in self._table:
+        if default is not _NEEDED and not self.has(name):
             return int(default)
         value = self.take(name)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
