@@ -8,7 +8,7 @@ and every frame arrives, or bad, and none does.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,13 @@ class ChannelReport:
         return asdict(self)
 
 
+class Piece(NamedTuple):
+    """A frame on its way: its place in its sending, and its bytes."""
+
+    origin: int
+    data: bytes
+
+
 class Channel:
     """A link over several sendings: what one delays arrives with the next.
 
@@ -76,6 +83,10 @@ class Channel:
         seed: of the generator; the same seed does the same to the same sendings.
         conditions: what it does.
         frame_length: of a frame without sync marker.
+
+    Attributes:
+        origins: of what arrived in the last sending, for each frame its place among the frames
+            that were sent, from 0; -1 where an earlier sending had it.
 
     Raises:
         ConfigError: a rate is out of range, or no such bursts can give this loss.
@@ -88,18 +99,21 @@ class Channel:
         self.conditions = conditions
         self._rng = np.random.Generator(np.random.Philox(seed))
         self._cadu = frames.cadu_length(frame_length)
-        self._delayed: list[bytes] = []
+        self._delayed: list[Piece] = []
+        self.origins: list[int] = []
 
     def send(self, stream: bytes) -> tuple[bytes, ChannelReport]:
         """Send frames with sync markers; what arrives, and what was done."""
         how, rng, cadu = self.conditions, self._rng, self._cadu
-        pieces = [stream[start : start + cadu] for start in range(0, len(stream), cadu)]
+        starts = range(0, len(stream), cadu)
+        pieces = [Piece(at, stream[start : start + cadu]) for at, start in enumerate(starts)]
         lost = _losses(rng, len(pieces), how.frame_loss, how.burst)
         arriving = [piece for piece, gone in zip(pieces, lost, strict=True) if not gone]
         arriving, delayed = self._hold(arriving)
         arriving, doubled = self._double(arriving)
         arriving, moved = self._move(arriving)
-        kept = b"".join(arriving)
+        self.origins = [piece.origin for piece in arriving]
+        kept = b"".join(piece.data for piece in arriving)
         errors = _errors(rng, 8 * len(kept), how.bit_error_rate)
         report = ChannelReport(
             frames=len(pieces),
@@ -117,17 +131,18 @@ class Channel:
         # Nothing is drawn for what is off, so that a seed means what it meant without it.
         return self._rng.random(count) < share if share else np.zeros(count, bool)
 
-    def _hold(self, pieces: list[bytes]) -> tuple[list[bytes], int]:
+    def _hold(self, pieces: list[Piece]) -> tuple[list[Piece], int]:
         held = self._chosen(len(pieces), self.conditions.delay)
-        late, self._delayed = self._delayed, [pieces[at] for at in np.flatnonzero(held)]
+        late = [piece._replace(origin=-1) for piece in self._delayed]
+        self._delayed = [pieces[at] for at in np.flatnonzero(held)]
         return late + [pieces[at] for at in np.flatnonzero(~held)], len(self._delayed)
 
-    def _double(self, pieces: list[bytes]) -> tuple[list[bytes], int]:
+    def _double(self, pieces: list[Piece]) -> tuple[list[Piece], int]:
         twice = self._chosen(len(pieces), self.conditions.duplicate)
         found = [one for at, one in enumerate(pieces) for _ in range(1 + int(twice[at]))]
         return found, int(twice.sum())
 
-    def _move(self, pieces: list[bytes]) -> tuple[list[bytes], int]:
+    def _move(self, pieces: list[Piece]) -> tuple[list[Piece], int]:
         moved = self._chosen(len(pieces), self.conditions.reorder)
         if not moved.any():
             return pieces, 0

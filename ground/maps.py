@@ -29,7 +29,7 @@ from onboard.files import replacing
 from onboard.georef import Georef
 from onboard.product import EPISTEMIC_POWER, Product, dequantise
 from onboard.rasters import GDAL_ERRORS, check_written, unlocated_is_fine
-from onboard.reference_water import PERMANENT, PermanentWater
+from onboard.reference_water import PERMANENT, Reference
 
 F32 = npt.NDArray[np.float32]
 
@@ -186,7 +186,7 @@ def shares(mask: U8) -> Shares:
     return Shares(*(float(counts[value]) / mask.size for value in known))
 
 
-def sheet_of(product: Product, reference: PermanentWater | None = None) -> Sheet:
+def sheet_of(product: Product, reference: Reference | None = None) -> Sheet:
     """Return the sheet of a verified product.
 
     Args:
@@ -213,7 +213,7 @@ def sheet_of(product: Product, reference: PermanentWater | None = None) -> Sheet
     )
 
 
-def sheet_subject(product: Product, reference: PermanentWater | None) -> palette.Subject:
+def sheet_subject(product: Product, reference: Reference | None) -> palette.Subject:
     """What a product's sheet may speak of with the reference that is at hand."""
     known = reference is not None and reference.version == product.reference_version
     return "flood" if known else "water"
@@ -271,7 +271,7 @@ def utc_text(milliseconds: int | None) -> str:
 
 
 def write_product(
-    product: Product, folder: Path, stem: str, reference: PermanentWater | None = None
+    product: Product, folder: Path, stem: str, reference: Reference | None = None
 ) -> list[Path]:
     """Write a verified product's maps and quicklook; see `sheet_of` and `write_maps`."""
     from ground.quicklook import write_quicklook

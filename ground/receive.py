@@ -30,7 +30,7 @@ from onboard.link.counters import PACKETS
 from onboard.link.frames import Frame
 from onboard.link.housekeeping import Housekeeping
 from onboard.link.packets import Packet
-from onboard.product import Product, unpack
+from onboard.product import ID_BYTES, Product, unpack
 from onboard.rawchip import RawChip
 
 CHUNK = 1 << 16
@@ -124,6 +124,8 @@ class Reception:
         chips: the bytes and the decoded chip for labelling, in order of arrival, each id once.
         raws: the bytes and the decoded raw chip, that a command asked for, likewise.
         expected: APID → sequence count of the next packet.
+        arrived: id of a file, or bytes of an alert or an acknowledgement → how many bytes of the
+            stream had come when it was whole for the first time.
     """
 
     products: list[tuple[bytes, Product]]
@@ -136,6 +138,7 @@ class Reception:
     chips: list[tuple[bytes, Chip]]
     raws: list[tuple[bytes, RawChip]]
     expected: dict[int, int]
+    arrived: dict[bytes, int]
 
 
 def receive(
@@ -165,7 +168,7 @@ def receive(
         station.files.resume(memory.open, memory.former)
         station.resume(memory.expected)
     channels: dict[int, PacketExtractor] = {}
-    for frame in find_frames(chunks, report, frame_length):
+    for station.position, frame in find_frames(chunks, report, frame_length):
         if frame.spacecraft != spacecraft:
             report.frames_foreign += 1
             continue
@@ -195,12 +198,16 @@ def _nothing(name: str, report: Report, frame_length: int) -> str:
 
 def find_frames(
     chunks: Iterable[bytes], report: Report, frame_length: int = frames.DEFAULT_LENGTH
-) -> Iterator[Frame]:
-    """Verified frames in order, searching anew for the sync marker whenever it is lost."""
+) -> Iterator[tuple[int, Frame]]:
+    """Verified frames in order, each with the bytes of the stream up to its end.
+
+    Whenever the sync marker is lost, it is searched anew.
+    """
     cadu = frames.cadu_length(frame_length)
     buffer = bytearray()
     locked = False
     for chunk in _with_end(chunks):
+        before = report.bytes - len(buffer)
         buffer += chunk or b""
         report.bytes += len(chunk or b"")
         start = 0
@@ -216,7 +223,7 @@ def find_frames(
                 break
             body = bytes(buffer[start + len(frames.SYNC_MARKER) : start + cadu])
             if frames.is_intact(body):
-                yield from _decoded(body, report)
+                yield from ((before + start + cadu, one) for one in _decoded(body, report))
                 start, locked = start + cadu, True
             elif len(buffer) == start + cadu or _is_marker(buffer, start + cadu):
                 report.frames_bad += 1
@@ -347,6 +354,8 @@ class _Station:
         self._acks: dict[bytes, Ack] = {}
         self._undecoded: list[Unfinished] = []
         self._heard_ms: int | None = None
+        self.position = 0
+        self._arrived: dict[bytes, int] = {}
 
     def resume(self, expected: Mapping[int, int]) -> None:
         """Go on with the counts of an earlier reception."""
@@ -389,6 +398,7 @@ class _Station:
             list(self._chips.values()),
             list(self._raws.values()),
             self._expected,
+            self._arrived,
         )
 
     def _count(self, packet: Packet, apid: Apid) -> None:
@@ -421,10 +431,12 @@ class _Station:
         if apid is Apid.ALERT:
             self.report.alerts_repeated += packet.data in self._alerts
             self._alerts[packet.data] = alerts.unpack(packet.data)
+            self._arrived.setdefault(packet.data, self.position)
         elif apid is Apid.HOUSEKEEPING:
             self._housekeeping.append(housekeeping.unpack(packet.data))
         elif apid is Apid.ACK:
             self._acks[packet.data] = acks.unpack(packet.data)
+            self._arrived.setdefault(packet.data, self.position)
         else:
             file = self.files.add(packet.data, packet.sent_ms)
             if file is not None:
@@ -438,6 +450,7 @@ class _Station:
             self._undecoded.append(Unfinished(*file.key, file.name, len(file.data), 0, str(error)))
             return
         self.report.duplicates += known
+        self._arrived.setdefault(file.data[-ID_BYTES:], self.position)
 
     def _keep_file(self, data: bytes) -> bool:
         """Decode a file by its first bytes; whether it arrived before."""

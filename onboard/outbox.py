@@ -18,7 +18,7 @@ import contextlib
 import enum
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,15 +168,23 @@ class Outbox(Closing):
         create: whether a missing file is made. Its folder must exist.
         quota: bytes that the queue's data may take together; None for no bound. It is a figure
             to go by: whoever queues evicts what is beyond it, by a rule, in one transaction.
+        clock: UTC milliseconds since 1970; what is queued and what leaves bears its time.
 
     Raises:
         DamagedError: the file is damaged.
         OutputError: the file is missing, foreign or cannot be written.
     """
 
-    def __init__(self, path: Path, create: bool = True, quota: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        create: bool = True,
+        quota: int | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.quota = quota
+        self.clock = clock or clock_ms
         if not create and not self.path.is_file():
             raise OutputError(f"{path}: there is no outbox; run 'floodsat fly' with --outbox first")
         with self._guard():
@@ -221,7 +229,7 @@ class Outbox(Closing):
         Returns:
             False where the frame was processed before: then nothing is written.
         """
-        now = clock_ms() if now_ms is None else now_ms
+        now = self.clock() if now_ms is None else now_ms
         with self.transaction() as db:
             if self._seen(scene_id, model_id):
                 return False
@@ -247,7 +255,7 @@ class Outbox(Closing):
             frame: scene id and model id that it is about.
         """
         with self.transaction():
-            self._queue(kind, item, clock_ms(), frame)
+            self._queue(kind, item, self.clock(), frame)
 
     def begin(self, file_id: bytes) -> int:
         """Note that work on a file begins.
@@ -278,7 +286,7 @@ class Outbox(Closing):
         Returns:
             False where it was counted before.
         """
-        now = clock_ms() if now_ms is None else now_ms
+        now = self.clock() if now_ms is None else now_ms
         with self.transaction() as db:
             sql = "INSERT INTO refused VALUES (?, ?, ?, ?) ON CONFLICT (file_id) DO NOTHING"
             return db.execute(sql, (file_id, name, reason, now)).rowcount == 1
@@ -512,7 +520,7 @@ class Outbox(Closing):
         self._count(_QUEUED, self._counter(_QUEUED) + done.rowcount)
 
     def _leave(self, items: Iterable[int], cause: Cause, rule: str, now_ms: int | None) -> int:
-        now = clock_ms() if now_ms is None else now_ms
+        now = self.clock() if now_ms is None else now_ms
         freed = 0
         with self.transaction() as db:
             for item in items:

@@ -7,7 +7,7 @@ often as wanted stays for a repeat until its room is needed, and then counts as 
 from __future__ import annotations
 
 from onboard.link.downlink import DEFAULT_SENDINGS
-from onboard.outbox import Kind, Outbox, Stock, clock_ms
+from onboard.outbox import Kind, Outbox, Stock
 from onboard.priority import Offer, Rank, Rule, Stored, give_up
 
 _RANKS = {Kind.ALERT: Rank.ALERT, Kind.PRODUCT: Rank.PRODUCT, Kind.CHIP: Rank.CHIP}
@@ -20,7 +20,7 @@ def keep_within(
 
     Args:
         outbox: with a quota, else nothing is evicted.
-        now_ms: UTC milliseconds since 1970; the clock's if None.
+        now_ms: UTC milliseconds since 1970; by the outbox's clock if None.
         sendings: how often each item is wanted on the ground.
 
     Returns:
@@ -29,7 +29,7 @@ def keep_within(
     quota = outbox.quota
     if quota is None or outbox.stored_bytes <= quota:
         return []
-    now = clock_ms() if now_ms is None else now_ms
+    now = outbox.clock() if now_ms is None else now_ms
     with outbox.transaction():
         gone = give_up([_stored(one, now, sendings) for one in outbox.stock()], quota)
         for item, rule in gone:

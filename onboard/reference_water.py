@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import rasterio
@@ -21,6 +21,20 @@ from onboard.rasters import GDAL_ERRORS, READ_ERRORS, unlocated_is_fine
 
 DRY, PERMANENT, UNKNOWN = 0, 1, 255
 VERSION_BYTES = 16
+
+
+class Reference(Protocol):
+    """What tells flood from water: `PermanentWater`, or several of them as one."""
+
+    @property
+    def version(self) -> bytes:
+        """A hash that every product names, 16 bytes."""
+
+    def on(self, georef: Georef) -> Bytes:
+        """As `PermanentWater.on`."""
+
+    def beyond(self, georef: Georef) -> Flags | None:
+        """As `PermanentWater.beyond`."""
 
 
 class PermanentWater:

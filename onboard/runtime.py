@@ -23,7 +23,7 @@ from onboard.georef import Georef
 from onboard.labelling import Candidate, candidates, choose, features
 from onboard.link import alerts
 from onboard.oddity import survey
-from onboard.outbox import Item, Kind, Outbox, clock_ms
+from onboard.outbox import Item, Kind, Outbox
 from onboard.product import (
     EPISTEMIC_POWER,
     ID_BYTES,
@@ -38,7 +38,7 @@ from onboard.product import (
     summarise,
 )
 from onboard.profile import Profile
-from onboard.reference_water import PermanentWater
+from onboard.reference_water import Reference
 from onboard.scene import OpenFrame
 from onboard.segment import Segmenter
 from onboard.triage import Decision, Limits, Outcome, Sight, decide
@@ -222,15 +222,17 @@ def observe(
 class Runtime:
     """What flies: a segmenter, the limits of triage and, where there are, reference and profile.
 
-    A frame that lies beyond ``area``, where there is one, is passed over.
+    A frame that lies beyond ``area``, where there is one, is passed over. ``judge`` says what
+    becomes of a frame; a replay compares triage with other rules.
     """
 
     segmenter: Segmenter
     limits: Limits
-    reference: PermanentWater | None = None
+    reference: Reference | None = None
     profile: Profile | None = None
     max_pixels: int = MAX_PIXELS
     area: Area | None = None
+    judge: Callable[[Sight, Limits, int], Decision] = decide
 
     def fly(self, path: Path, outbox: Outbox, around: Around = PLAIN) -> Flown:
         """Process one frame once, and queue what it gives.
@@ -296,7 +298,7 @@ class Runtime:
             beyond, notes = self._beyond(frame.georef)
             tiles = candidates(seen.epistemic, observed_pixels(seen.classes))
             sight = self._sight(seen, beyond, frame.georef, tiles)
-            decision = decide(sight, self.limits, chips_today)
+            decision = self.judge(sight, self.limits, chips_today)
         return Found(seen, beyond, sight, decision, tiles, notes)
 
     def _beyond(self, georef: Georef) -> tuple[Flags | None, tuple[str, ...]]:
@@ -420,7 +422,7 @@ class Runtime:
 
 def _chips_today(outbox: Outbox) -> int:
     """Chips for labelling of the last 24 hours."""
-    return outbox.queued_since(Kind.CHIP, clock_ms() - DAY_MS)
+    return outbox.queued_since(Kind.CHIP, outbox.clock() - DAY_MS)
 
 
 def _check_size(frame: OpenFrame, max_pixels: int) -> None:

@@ -94,6 +94,11 @@ def never() -> bool:
     return False
 
 
+def as_found(status: Status) -> Status:
+    """Change nothing."""
+    return status
+
+
 def free_bytes(folder: Path) -> int:
     """Bytes that can still be written there."""
     return shutil.disk_usage(str(folder)).free
@@ -115,6 +120,8 @@ class Hooks:
         free: bytes that can still be written to a folder.
         clock: UTC milliseconds since 1970.
         monotonic: seconds that never go back.
+        told: what is told to the ground of the status that was found; a simulation puts its own
+            figures for those of this computer.
     """
 
     turn: Sequence[Callable[[], None]] = ()
@@ -126,6 +133,7 @@ class Hooks:
     free: Callable[[Path], int] = free_bytes
     clock: Callable[[], int] = clock_ms
     monotonic: Callable[[], float] = time.monotonic
+    told: Callable[[Status], Status] = as_found
 
 
 @dataclass
@@ -440,7 +448,7 @@ class Service(Closing):
         if missing and self._shelf.names():
             return self._rebuilt("it was gone")
         try:
-            return Outbox(self.places.outbox, quota=self.settings.quota)
+            return self._outbox_at(self.places.outbox)
         except DamagedError as error:
             return self._rebuilt(str(error))
 
@@ -452,7 +460,10 @@ class Service(Closing):
         loss = rebuild(self.places.outbox, self._shelf)
         self.tally.flags |= Flag.REBUILT
         self.telemetry.log("outbox rebuilt", reason=why, **loss._asdict())
-        return Outbox(self.places.outbox, quota=self.settings.quota)
+        return self._outbox_at(self.places.outbox)
+
+    def _outbox_at(self, path: Path) -> Outbox:
+        return Outbox(path, quota=self.settings.quota, clock=self.hooks.clock)
 
     # --- what it says of itself ---
 
@@ -525,7 +536,7 @@ class Service(Closing):
         free = 0
         with contextlib.suppress(OSError):
             free = self.hooks.free(self.places.outbox.parent)
-        return Status(
+        status = Status(
             model_id=self._model,
             engine=self.standby.name,
             state=self.state,
@@ -540,6 +551,7 @@ class Service(Closing):
             inbox=len(self.inbox.waiting()),
             seconds=spent,
         )
+        return self.hooks.told(status)
 
     def close(self) -> None:
         """Say that it stops, and let go of engine and outbox."""

@@ -26,7 +26,7 @@ from onboard.link.apid import Apid
 from onboard.link.counters import Counters
 from onboard.link.sender import Sender
 from onboard.link.transfers import Transfer, Transfers
-from onboard.outbox import Kind, Outbox, Waiting, clock_ms
+from onboard.outbox import Kind, Outbox, Waiting
 from onboard.priority import Offer, Portion, Rank, choose
 from onboard.product import ID_BYTES
 
@@ -134,7 +134,8 @@ def fill(
         outbox: what waits.
         budget: bytes that the pass can carry, sync markers and fill included.
         sendings: how often each alert, and each file of class 1, is wanted on the ground, 1…16.
-        now_ms: time of sending for the packets, UTC milliseconds since 1970; the clock's if None.
+        now_ms: time of sending for the packets, UTC milliseconds since 1970; by the outbox's clock
+            if None.
         frame_length: of a frame without sync marker.
         pad: fill the rest of the budget with idle frames, as a radio at a fixed rate needs.
         link_class: CFDP class of files that were not begun yet, 1 or 2.
@@ -145,7 +146,7 @@ def fill(
     check_pass(budget, sendings, link_class, frame_length)
     cadu = frames.cadu_length(frame_length)
     plan = _Plan(outbox, sendings, link_class)
-    now = plan.transfers.distinct(clock_ms() if now_ms is None else now_ms)
+    now = plan.transfers.distinct(outbox.clock() if now_ms is None else now_ms)
     before = outbox.counters
     state = [
         *((Apid.CFDP, key, unit) for key, unit in plan.transfers.owed().items()),

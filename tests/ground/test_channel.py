@@ -159,3 +159,16 @@ def test_report_to_json():
 def test_rates_that_make_no_sense(how, words):
     with pytest.raises(ConfigError, match=words):
         send(stream(2), 1, **how)
+
+
+def test_origins_tell_which_frame_each_arrival_was():
+    link = Channel(6, Conditions(0.1, duplicate=0.1, reorder=0.2, delay=0.1), 64)
+    data = stream(200)
+    assert link.origins == []
+    out, _ = link.send(data)
+    assert out == b"".join(data[at * CADU : (at + 1) * CADU] for at in link.origins)
+    assert link.origins != sorted(set(link.origins))
+    assert len(set(link.origins)) < 190
+    late = len(set(range(200)) - set(link.origins))
+    link.send(data)
+    assert 0 < link.origins.count(-1) <= late

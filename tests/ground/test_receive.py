@@ -593,3 +593,14 @@ def test_virtual_channels_are_told_apart():
     mixed = b"".join(piece for pair in zip(first, second, strict=True) for piece in pair)
     report = receive(mixed).report
     assert (report.packets["cfdp"], report.packets_bad, report.frames_lost) == (2, 0, 0)
+
+
+def test_what_arrived_says_by_which_byte_it_was_whole(stream, sent):
+    arrived = receive(stream).arrived
+    ids = {data[-16:] for data in sent}
+    assert ids < arrived.keys()
+    assert len(arrived) == 2 * len(sent)
+    for one in ids:
+        assert arrived[one] % CADU == 0
+        assert one in receive(stream[: arrived[one]]).arrived
+        assert one not in receive(stream[: arrived[one] - CADU]).arrived

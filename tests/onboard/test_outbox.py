@@ -328,3 +328,16 @@ def test_a_missing_file_or_folder(path, tmp_path):
 @pytest.mark.parametrize("kind", list(Kind))
 def test_str_of_every_kind(kind):
     assert kind.name in str(kind)
+
+
+def test_everything_bears_the_time_of_the_clock_that_was_given(tmp_path):
+    now = [1000]
+    with Outbox(tmp_path / "o.sqlite", clock=lambda: now[0]) as outbox:
+        outbox.record(bytes(32), b"m" * 32, [Item(b"p" * 40, 1.0)])
+        now[0] = 2000
+        outbox.queue(Kind.CHIP, Item(b"c" * 40, 1.0), (bytes(32), b"m" * 32))
+        assert [one.created_ms for one in outbox.stock()] == [1000, 2000]
+        assert outbox.queued_since(Kind.CHIP, 2001) == 0
+        now[0] = 3000
+        outbox.evict([1], "a rule")
+        assert [one.left_ms for one in outbox.left()] == [3000]

@@ -22,7 +22,7 @@ from onboard.runtime import Around, Entry, Runtime
 from onboard.runtime import keep as plain_keep
 from onboard.scene import Frame
 from onboard.segment import Segmenter
-from onboard.triage import Outcome
+from onboard.triage import Decision, Limits, Outcome, Sight
 from tests.chips import make_chip
 from tests.samples import BUNDLE, FRAME, SAMPLES, UTM, crop, write_frame
 
@@ -404,3 +404,17 @@ def test_a_full_disk_leaves_the_frame_unprocessed(
 
 
 SENSOR = bundle.load(BUNDLE, []).sensor
+
+
+def test_another_rule_can_judge(runtime: Runtime, outbox: Outbox, wet: Path) -> None:
+    told: list[int] = []
+
+    def judge(sight: Sight, limits: Limits, chips_today: int) -> Decision:
+        told.append(sight.wet_sensitive)
+        return Decision((Outcome.ALERT,), "another rule", 7.0)
+
+    flown = dataclasses.replace(runtime, judge=judge).fly(wet, outbox)
+    assert flown.decision is not None
+    assert flown.decision.reason == "another rule"
+    assert [(one.kind, one.value) for one in outbox.waiting()] == [(Kind.ALERT, 7.0)]
+    assert told[0] > 0

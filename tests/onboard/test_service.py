@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import sqlite3
@@ -507,3 +508,15 @@ def test_every_setting_has_limits_that_hold_its_default() -> None:
     for name, value in vars(Settings()).items():
         low, high = LIMITS[name]
         assert low <= value <= high
+
+
+def test_what_is_told_of_itself_can_be_a_simulations(bench: Bench) -> None:
+    bench.hooks["told"] = lambda status: dataclasses.replace(status, memory_bytes=7 << 20)
+    bench.put("wet.tif", 1)
+    with bench.service() as service:
+        service.run(once=True)
+        status = service.outbox.status
+        assert status is not None
+        assert status.memory_bytes == 7 << 20
+        assert service.outbox.clock() == bench.wall
+        assert {item.created_ms for item in service.outbox.waiting()} == {bench.wall}
