@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,11 +15,13 @@ import numpy as np
 from ground.replay import orbit as orbits
 from ground.replay.orbit import Place
 from ground.replay.passes import Overflight, Sky
+from ground.replay.power import Off
 from ground.replay.scenario import FramePlan, Scenario, Target
 
 _LEAST_SYNTH_SUN_DEG = 15.0
 """The lowest Sun that ``floodsat synth`` draws shadows of."""
 _WEATHERS = 2**63
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -53,32 +56,55 @@ class Capture:
     recipe: Mapping[str, Any]
 
 
-def captures(scenario: Scenario, sky: Sky) -> tuple[Capture, ...]:
-    """Every frame of a scenario, in order of time.
+@dataclass(frozen=True)
+class Missed:
+    """A frame that is not taken though the satellite passes over.
+
+    Attributes:
+        capture: the frame.
+        reason: why not.
+    """
+
+    capture: Capture
+    reason: str
+
+
+def captures(
+    scenario: Scenario, sky: Sky, off: Sequence[Off]
+) -> tuple[tuple[Capture, ...], tuple[Missed, ...]]:
+    """Every frame of a scenario that is taken and every one that is not, in order of time.
 
     Args:
         scenario: with targets, frames and a camera.
         sky: of the scenario's orbit over its span.
+        off: when the payload, its camera too, has no power.
     """
-    taken = [_at(sky, one) for one in scenario.frames]
-    wanted = [
-        _over(scenario, target, flight)
+    frames = [(_at(sky, one), False) for one in scenario.frames]
+    flights = [
+        (_over(scenario, target, flight), True)
         for target in scenario.targets
         for flight in sky.overflights(Place(target.latitude, target.longitude), scenario.camera)
         if target.span.holds(flight.time)
     ]
-    wanted.sort(key=lambda one: (one.time, one.name))
-    kept = _rationed(wanted, scenario.camera.max_frames_day)
-    return tuple(sorted([*taken, *kept], key=lambda one: (one.time, one.name)))
+    taken: list[Capture] = []
+    missed: list[Missed] = []
+    rationed: list[datetime] = []
+    most = scenario.camera.max_frames_day
+    for one, of_target in sorted(frames + flights, key=lambda pair: (pair[0].time, pair[0].name)):
+        if reason := _reason(one.time, off):
+            missed.append(Missed(one, reason))
+        elif of_target and len(rationed) >= most and rationed[-most] > one.time - _DAY:
+            missed.append(Missed(one, f"{most} frames of targets were taken in the 24 hours"))
+        else:
+            taken.append(one)
+            rationed += [one.time] if of_target else []
+    return tuple(taken), tuple(missed)
 
 
-def _rationed(wanted: list[Capture], most: int) -> list[Capture]:
-    """At most so many in any 24 hours, the earliest first."""
-    kept: list[Capture] = []
-    for one in wanted:
-        if len(kept) < most or kept[-most].time <= one.time - timedelta(days=1):
-            kept.append(one)
-    return kept
+def _reason(when: datetime, off: Sequence[Off]) -> str:
+    """Why there is no power at an instant; empty where there is."""
+    index = bisect.bisect_right(off, when, key=lambda one: one.span.start) - 1
+    return off[index].reason if index >= 0 and off[index].span.holds(when) else ""
 
 
 def view(sky: Sky, frame: FramePlan) -> Overflight | None:

@@ -5,13 +5,16 @@ What cannot be meant is an error; what may be meant but should be known is a war
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ground.replay.captures import Capture, captures, view
+from ground.replay.captures import Capture, Missed, captures, view
 from ground.replay.orbit import Orbit, Place
 from ground.replay.passes import Contact, Sky
-from ground.replay.scenario import FramePlan, Scenario, Span
+from ground.replay.power import Off, off_times
+from ground.replay.scenario import FramePlan, Scenario
+from ground.replay.schedule import served
 from ground.replay.tle import STALE_DAYS
 from onboard.errors import ConfigError
 
@@ -27,16 +30,20 @@ class Plan:
         scenario: of the plan.
         orbit: of its satellite, with the scenario's start as origin.
         contacts: of every station, by time of acquisition; those of two stations may overlap.
+        served: the same as they are kept: one station at a time, by priority.
         captures: the frames taken, by time.
-        eclipses: when the satellite is in the Earth's shadow.
+        missed: the frames that are not taken though the satellite passes over, and why.
+        off: when the payload has no power, and why.
         warnings: what the operator should know, one line each.
     """
 
     scenario: Scenario
     orbit: Orbit
     contacts: tuple[Contact, ...]
+    served: tuple[Contact, ...]
     captures: tuple[Capture, ...]
-    eclipses: tuple[Span, ...]
+    missed: tuple[Missed, ...]
+    off: tuple[Off, ...]
     warnings: tuple[str, ...]
 
 
@@ -55,8 +62,9 @@ def plan(scenario: Scenario) -> Plan:
     for index, frame in enumerate(scenario.frames):
         _check_frame(scenario, sky, frame, f"frame.{index}.time")
     heard = {one.name: sky.contacts(one) for one in scenario.stations}
-    taken = captures(scenario, sky)
-    warnings = [*_stale(scenario), *_deaf(scenario, heard), *_untaken(scenario, taken)]
+    off = off_times(scenario.power, scenario.span, sky.eclipses())
+    taken, missed = captures(scenario, sky, off)
+    warnings = [*_stale(scenario), *_deaf(scenario, heard), *_untaken(scenario, taken, missed)]
     if not any(heard.values()):
         raise ConfigError(
             f"{scenario.path}: no station ever hears the satellite; give more days, a lower "
@@ -68,7 +76,16 @@ def plan(scenario: Scenario) -> Plan:
             "or targets that have daylight when the satellite passes"
         )
     contacts = sorted((one for found in heard.values() for one in found), key=lambda one: one.aos)
-    return Plan(scenario, orbit, tuple(contacts), taken, tuple(sky.eclipses()), tuple(warnings))
+    return Plan(
+        scenario,
+        orbit,
+        tuple(contacts),
+        served(contacts, scenario.stations),
+        taken,
+        missed,
+        off,
+        tuple(warnings),
+    )
 
 
 def _check_frame(scenario: Scenario, sky: Sky, frame: FramePlan, key: str) -> None:
@@ -113,11 +130,17 @@ def _deaf(scenario: Scenario, heard: dict[str, list[Contact]]) -> list[str]:
     ]
 
 
-def _untaken(scenario: Scenario, taken: tuple[Capture, ...]) -> list[str]:
+def _untaken(
+    scenario: Scenario, taken: Sequence[Capture], missed: Sequence[Missed]
+) -> Iterator[str]:
+    """What of the scenario's targets and frames never comes to be."""
     names = {one.target for one in taken}
-    return [
-        f"{scenario.where(f'target.{index}')}: target {one.name!r} is never taken: the satellite "
-        "does not pass over it in daylight while it is wanted"
-        for index, one in enumerate(scenario.targets)
-        if one.name not in names
-    ]
+    reasons = {one.capture.target: one.reason for one in missed}
+    wanted = [(f"target.{index}", one.name) for index, one in enumerate(scenario.targets)]
+    wanted += [(f"frame.{index}", one.name) for index, one in enumerate(scenario.frames)]
+    unseen = "the satellite does not pass over it in daylight while it is wanted"
+    for key, name in wanted:
+        if name not in names:
+            kind = key.partition(".")[0]
+            why = reasons.get(name, unseen)
+            yield f"{scenario.where(key)}: {kind} {name!r} is never taken: {why}"

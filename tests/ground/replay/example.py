@@ -1,4 +1,4 @@
-"""A scenario for tests: ΦSat-1 over Svalbard and the Ganges delta for three days."""
+"""A scenario for tests: ΦSat-1 over Svalbard, Inuvik and a plain in India for three days."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ down_bps = 200_000
 bit_error_rate = 1e-6
 
 [[target]]
-name = "delta"
+name = "plain"
 lat = 23.5
-lon = 90.3
+lon = 78.0
 clouds = [0.0, 0.6]
 flood = [[0, 0.0], [1, 0.2], [2021-03-17T12:00:00Z, 0.1]]
 [target.recipe]
