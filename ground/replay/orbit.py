@@ -1,12 +1,11 @@
 """Orbit: where the satellite is, and how it stands to places on the ground and to the Sun.
 
 SGP4 (the package sgp4) gives positions in TEME; turned by the Earth's angle of rotation (GMST 1982,
-as Vallado et al., AIAA 2006-6753, prescribe for TEME) they are Earth-fixed. UTC is taken for UT1,
-which moves the satellite over the ground by less than 0.9 s of the Earth's rotation (420 m at the
-equator) and no contact by as much. Everything works on arrays of seconds since the *origin* of an
-orbit, the start of the scenario: a month by 20 s steps is 130,000 positions and takes a tenth of a
-second, where the way by inertial coordinates of high precision takes many. The tests hold it to
-skyfield.
+as Vallado et al., AIAA 2006-6753, prescribe for TEME) they are Earth-fixed. UT1 comes from
+skyfield's built-in tables, once for an orbit: it drifts by a millisecond a day. The motion of the
+poles, 15 m on the ground, is left out. Everything works on arrays of seconds since the *origin* of
+an orbit, the start of the scenario, so that a month of positions is one call; the tests hold it to
+skyfield's own way.
 
 Earth-fixed vectors are km, shape ``(…, 3)``, on WGS 84.
 """
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sgp4.api import SGP4_ERRORS
+from skyfield.api import load
 
 from ground.replay.scenario import Span
 from ground.replay.tle import Tle
@@ -68,6 +68,12 @@ class Orbit:
     def _satrec(self) -> Any:
         return self.tle.satrec
 
+    @cached_property
+    def _ut1_s(self) -> float:
+        """UT1 less UTC, seconds, at the origin."""
+        scale = load.timescale(builtin=True)
+        return float(scale.from_datetime(self.origin).dut1)
+
     def seconds(self, when: datetime) -> float:
         """Seconds of an instant from the origin."""
         return (when - self.origin).total_seconds()
@@ -99,7 +105,7 @@ class Orbit:
                 f"{self.when(seconds[first]):%Y-%m-%d} ({SGP4_ERRORS[int(errors[first])]}); take "
                 "one whose epoch is near the scenario's start"
             )
-        return _turn(np.asarray(teme), -gmst(days))
+        return _turn(np.asarray(teme), -self._angle(days))
 
     def sun(self, seconds: Array) -> Array:
         """Earth-fixed unit vectors to the Sun, ``(N, 3)``; parallax (0.002°) is left out."""
@@ -108,7 +114,11 @@ class Orbit:
         knots = np.arange(first, last + 1)
         vectors = np.array([_sun_knot(int(one)) for one in knots])
         inertial = np.stack([np.interp(hours, knots, one) for one in vectors.T], axis=-1)
-        return _turn(inertial, -gmst(self.julian(seconds)))
+        return _turn(inertial, -self._angle(self.julian(seconds)))
+
+    def _angle(self, days: Array) -> Array:
+        """The Earth's angle at UTC days since J2000, radians."""
+        return gmst(days + self._ut1_s / _DAY_S)
 
 
 @lru_cache(maxsize=10_000)

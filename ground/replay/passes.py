@@ -1,6 +1,6 @@
 """Passes: when stations hear the satellite, when it sees places in daylight, when it is in shadow.
 
-Pure functions of an orbit and a span. All of them look at one grid of positions, made once.
+All of an orbit and a span, and all by one search (``windows.py``) over one grid of positions.
 """
 
 from __future__ import annotations

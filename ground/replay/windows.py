@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
 
 PRECISION_S = 1e-3
+SHORTEST_S = 0.01
 _GOLDEN = (np.sqrt(5) - 1) / 2
 
 
@@ -49,7 +50,7 @@ def windows(
 
     Returns:
         Windows whose ends are known to `PRECISION_S` and lie within: the function is above zero
-        at both, but where the grid ends.
+        at both, but where the grid ends. What is shorter than `SHORTEST_S` is left out.
     """
     seconds = np.asarray(seconds, float)
     known = function(seconds) if values is None else values
@@ -68,7 +69,9 @@ def windows(
         starts.insert(0, float(times[0]))
     if above[-1]:
         stops.append(float(times[-1]))
-    return _with_best(function, np.array(starts), np.array(stops), times, known, step)
+    pairs = np.array(list(zip(starts, stops, strict=True))).reshape(-1, 2)
+    long = pairs[pairs[:, 1] - pairs[:, 0] >= SHORTEST_S]
+    return _with_best(function, long[:, 0], long[:, 1], times, known, step)
 
 
 def _turns(function: Function, seconds: Array, values: Array, reach: float) -> tuple[Array, Array]:

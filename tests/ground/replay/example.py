@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ground.replay.scenario import Scenario
 from ground.replay.scenario_file import load
+from ground.replay.tle import checksum
 
 ROOT = Path(__file__).resolve().parents[3]
 BUNDLE = ROOT / "data_samples" / "bundle"
@@ -94,6 +95,16 @@ kind = "bundle"
 path = "{BUNDLE.as_posix()}"
 corrupted = true
 """
+
+
+def elements(inclination, node, eccentricity, perigee, anomaly, turns, drag="00000-0"):
+    """Two lines of a TLE of March 2021, their checksums right."""
+    first = f"1 99999U 21001A   21073.50000000  .00000000  00000-0  {drag} 0  999"
+    second = (
+        f"2 99999 {inclination:8.4f} {node:8.4f} {round(eccentricity * 1e7):07d} {perigee:8.4f} "
+        f"{anomaly:8.4f} {turns:11.8f}    1"
+    )
+    return tuple(line + str(checksum(line)) for line in (first, second))
 
 
 def scenario(folder: Path, text: str = TEXT) -> Scenario:
