@@ -290,6 +290,14 @@ class Runtime:
         done = (size, len(packed), seconds, notes, flags)
         return Flown(path, found.decision, product_id, *done, scene_id=scene_id, chips=len(chips))
 
+    def look(self, frame: OpenFrame, scene_id: bytes) -> Found:
+        """What `fly` finds in a frame; nothing is queued."""
+        return self._look(frame, scene_id, Clock(), 0)
+
+    def product(self, frame: OpenFrame, scene_id: bytes, found: Found) -> Product:
+        """The product of what was found in a frame, whatever triage says of it."""
+        return self._product(frame, scene_id, found, frame.capture.milliseconds)
+
     def _look(self, frame: OpenFrame, scene_id: bytes, clock: Clock, chips_today: int) -> Found:
         """Segment a frame and decide on it."""
         with clock.stage("segment"):

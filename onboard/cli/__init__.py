@@ -25,6 +25,7 @@ ONBOARD = {
     "downlink": "the most valuable products as transfer frames, within a budget",
     "flash": "verify a bundle and install it",
     "slots": "show what is installed, or roll back",
+    "verify": "recompute a product from its frame and bundle, and compare",
     "inspect": "what a bundle, blob or product holds",
     "patch": "a small signed difference between two bundles",
     "command": "make a signed telecommand",

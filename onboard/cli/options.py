@@ -7,14 +7,21 @@ from pathlib import Path
 import click
 
 PATH = click.Path(path_type=Path)
+ENGINES = [
+    "tflite",
+    "tflite-f16",
+    "tflite-int8",
+    "openvino",
+    "openvino-2021",
+    "myriad",
+    "reference",
+]
 
 scenes = click.argument("scenes", metavar="SCENE...", nargs=-1, required=True, type=PATH)
 slots = click.option("--slots", required=True, type=PATH, help="Folder of the two bundle slots.")
 engine = click.option(
     "--engine",
-    type=click.Choice(
-        ["tflite", "tflite-f16", "tflite-int8", "openvino", "openvino-2021", "myriad", "reference"]
-    ),
+    type=click.Choice(ENGINES),
     default="tflite",
     show_default=True,
     help="What runs the network.",
