@@ -11,6 +11,9 @@ from typing import Any, NoReturn
 from onboard.errors import ConfigError
 from onboard.fields import Fields
 
+_NEAR = 0.7
+"""How alike two names are, of 1, for one to be meant by the other."""
+
 
 class LinedFields(Fields):
     """`onboard.fields.Fields` that knows the lines.
@@ -39,6 +42,10 @@ class LinedFields(Fields):
     def take(self, name: str) -> Any:
         """A field of any kind, which must be there."""
         if not self.has(name):
+            for near in difflib.get_close_matches(
+                name, sorted(set(self._table) - self._asked), 1, _NEAR
+            ):
+                self.refuse(near, f"is not known here; did you mean {name}?")
             table = f" in [{self.inside.split('.')[0]}]" if self.inside else ""
             raise ConfigError(f"{self.where()}: {name} is missing{table}; add it")
         return super().take(name)
@@ -124,6 +131,6 @@ class LinedFields(Fields):
     def done(self) -> None:
         """Refuse what nobody has taken, and say what was perhaps meant."""
         for name in sorted(set(self._table) - self._taken):
-            near = difflib.get_close_matches(name, sorted(self._taken | self._asked), 1)
+            near = difflib.get_close_matches(name, sorted(self._taken | self._asked), 1, _NEAR)
             cure = f"did you mean {near[0]}?" if near else "mend its name or take it out"
             self.refuse(name, f"is not known here; {cure}")

@@ -9,7 +9,7 @@ import pytest
 
 from ground.replay.checks import plan
 from onboard.errors import ConfigError
-from tests.ground.replay.example import TEXT, scenario
+from tests.ground.replay.example import TEXT, TLE, elements, scenario
 
 
 def test_the_plan_of_three_days(tmp_path):
@@ -146,3 +146,27 @@ def test_frames_a_day_are_rationed(tmp_path):
     assert all(b - a >= timedelta(days=1) for a, b in itertools.pairwise(times))
     assert made.missed
     assert {one.reason for one in made.missed} == {"1 frames of targets were taken in the 24 hours"}
+
+
+def test_a_stale_tle_is_warned_of(tmp_path):
+    text = TEXT.replace("start = 2021-03-15T00:00:00Z", "start = 2021-06-15T00:00:00Z")
+    text = text.replace("2021-03-17T12:00:00Z", "2021-06-17T12:00:00Z")
+    text = text.replace("2021-03-16T12:00:00+02:00", "2021-06-16T12:00:00Z")
+    text = text.replace("days = 3\n", "days = 12\n")
+    (warning,) = plan(scenario(tmp_path, text)).warnings
+    line = 1 + text.splitlines().index("tle = [")
+    assert warning.startswith(
+        f"{tmp_path / 'three.toml'}:{line}: the TLE is of 2021-03-14, 96 days"
+    )
+
+
+def test_a_tle_of_a_satellite_that_has_decayed_by_then(tmp_path):
+    falling = elements(97.5, 148.0, 0.001, 10.0, 20.0, 16.3, drag="50000-2")
+    text = TEXT.replace(TLE[0], falling[0]).replace(TLE[1], falling[1]).replace("= 3\n", "= 60\n")
+    line = 1 + text.splitlines().index("tle = [")
+    with pytest.raises(ConfigError) as caught:
+        plan(scenario(tmp_path, text))
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'three.toml'}:{line}: the TLE of satellite 99999 gives no")
+    assert "take one whose epoch is near the scenario's start" in said
+    assert "decayed" in said

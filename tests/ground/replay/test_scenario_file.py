@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, time
 
 import pytest
 
 from ground.channel import Conditions
 from ground.replay.scenario import STRATEGIES
+from ground.replay.scenario_file import load
+from onboard.errors import ConfigError
 from onboard.limits import Limits
-from tests.ground.replay.example import BUNDLE, scenario
+from tests.ground.replay.example import BUNDLE, ROOT, TEXT, scenario
 
 
 def at(*parts):
@@ -53,3 +56,174 @@ def test_everything_is_read(tmp_path):
 def test_uplinks_come_in_order_of_time(tmp_path):
     times = [one.time for one in scenario(tmp_path).uplinks]
     assert times == sorted(times)
+
+
+def edited(old, new):
+    assert TEXT.count(old) >= 1, old
+    return TEXT.replace(old, new, 1)
+
+
+BAD = [
+    # what is written, on which line it is faulted, and the words that name fault and cure
+    (
+        'name = "Three days"',
+        'nane = "Three days"',
+        "nane",
+        "nane is not known here; did you mean",
+    ),
+    ('name = "Three days"', "", None, "name is missing; add it"),
+    ("seed = 7", "seeed = 7", "seeed", "seeed is not known here; did you mean seed?"),
+    ("seed = 7", "walrus = 7", "walrus", "walrus is not known here; mend its name or take it out"),
+    ("seed = 7", "seed = -7", "seed", "seed is -7; write a whole number in 0…"),
+    ("days = 3", "days = 0", "days = ", "days is 0; write how many days"),
+    ("days = 3", "days = 4000", "days = ", "days is 4000; write a number in 0…366"),
+    ("days = 3", "days = nan", "days = ", "days is nan; write a number in 0…366"),
+    (
+        "start = 2021-03-15T00:00:00Z",
+        "start = 2021-03-15T00:00:00",
+        "start",
+        "start is 2021-03-15 00:00:00 without a zone; write it as 2021-03-15T06:00:00Z",
+    ),
+    ("start = 2021-03-15T00:00:00Z", "start = 4", "start =", "start is 4, no time"),
+    ("priority = 2", "priorty = 2", "priorty", "priorty is not known here; did you mean priority?"),
+    ("lat = 78.23", "lat = 178.23", "lat = 178", "lat is 178.23; write a number in -90…90"),
+    ("lat = 78.23", 'lat = "78 N"', 'lat = "', "lat is '78 N'; write a number in -90…90"),
+    ("lat = 78.23", "", '[[station]]\nname = "Sv', "lat is missing in [station]; add it"),
+    ("down_bps = 1e6", "down_bps = 0", "down_bps = 0", "down_bps is 0: nothing would come down"),
+    ("down_bps = 1e6", "down_bps = -5", "down_bps = -5", "down_bps is -5; write a number in 0…"),
+    ('name = "Inuvik"', 'name = "Svalbard"', None, "name 'Svalbard' is taken by another station"),
+    ("elevation_mask_deg = 5", "elevation_mask_deg = 90", "_mask_deg = 90", "would hear nothing"),
+    ("frame_loss = 0.02", "frame_loss = 2", "frame_loss = 2", "frame_loss is 2; write a number"),
+    (
+        "frame_loss = 0.02",
+        "frame_loss = 0.9\nburst = 2",
+        "[channel]",
+        "a loss of 0.9 needs bursts of at least 9.0 frames",
+    ),
+    (BUNDLE.as_posix(), "no/such/bundle", "bundle = ", "which is not there; name what exists"),
+    ("seconds_per_megapixel = 4.0", "", "[onboard]", "seconds_per_megapixel is missing"),
+    ("seconds_per_megapixel = 4.0", "seconds_per_megapixel = 0", "megapixel = 0", "is 0; write"),
+    ("seconds_per_megapixel = 4.0", "bench = 'none.json'", "bench", "which is not there"),
+    ("seconds_per_megapixel", "bench = 'a'\nseconds_per_megapixel", "bench", "keep one of them"),
+    (
+        "min_confidence = 0.3",
+        "min_confidence = 3",
+        "min_confidence",
+        "cannot be 3.0; give",
+    ),
+    ("min_confidence = 0.3", "min_trust = 3", "min_trust", "there is no limit 'min_trust'"),
+    ("quota_mb = 2", "quota_mb = 0.5", "quota_mb", "quota_mb is 0.5; write a whole number"),
+    ("quota_mb = 2", 'engine = "warp"', "engine", "engine is 'warp'; choose one of tflite"),
+    ('[["22:00", "02:00"]]', '[["22:00"]]', "off_daily", "write a list of pairs"),
+    ('[["22:00", "02:00"]]', '[["25:00", "02:00"]]', "off_daily", "'25:00', no time of day"),
+    ('[["22:00", "02:00"]]', '[["02:00", "02:00"]]', "off_daily", "a pair of equal times"),
+    (
+        '[["22:00", "02:00"]]',
+        '[["00:00", "13:00"], ["12:00", "23:00"]]',
+        "off_daily",
+        "leaves no time with power",
+    ),
+    ("start = 1.5", "start = 3.5", "start = 3.5", "start is 2021-03-18T12:00:00Z, outside the"),
+    ("hours = 6", "hours = 0", "hours = 0", "hours is 0; write how long it lasts"),
+    ("clouds = [0.0, 0.6]", "clouds = [0.6, 0.0]", "clouds", "write the least first"),
+    ("clouds = [0.0, 0.6]", "clouds = 7", "clouds", "has 7, no share; write a number in 0…1"),
+    ("[0, 0.0], [1, 0.2]", "[1, 0.0], [1, 0.2]", "flood = ", "is not in order of time"),
+    ("seed = 11", "seed = [11]", "seed = [11]", "seed is no number, text or truth value"),
+    ('kind = "command"', 'kind = "prayer"', "prayer", "choose one of command, bundle, patch"),
+    ('command = "set-limit"', 'command = "sing"', "sing", "choose one of set-limit, set-area"),
+    ("value = 0.01 }", "value = 0.01, more = 1 }", "command = ", "set-limit"),
+    ("time = 1\n", "time = 2021-03-20T00:00:00Z\n", "time = 2021-03-20", "outside the scenario"),
+    ("corrupted = true", "corrupted = 1", "corrupted", "corrupted is 1; write true or false"),
+    ("seed = 7", 'strategies = ["hope"]', "strategies", "has 'hope'; choose from raw, lossless"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "where", "fault"), BAD, ids=[b[1][:30] for b in BAD])
+def test_what_makes_no_sense_is_one_line_with_its_line(tmp_path, old, new, where, fault):
+    text = edited(old, new)
+    with pytest.raises(ConfigError) as caught:
+        scenario(tmp_path, text)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert fault in said
+    path, _, rest = said.partition("three.toml")
+    assert path == f"{tmp_path}/"
+    if isinstance(where, str):
+        # On the line of the words, or of the header of the table that lacks something.
+        line = 1 + text[: text.index(where)].count("\n")
+        assert rest.startswith(f":{line}: "), said
+
+
+def test_the_line_of_a_second_station(tmp_path):
+    text = edited("lon = -133.55", "lon = -1133.55")
+    with pytest.raises(ConfigError, match=rf"toml:{line_of(text, '-1133.55')}: lon is -1133"):
+        scenario(tmp_path, text)
+
+
+@pytest.mark.parametrize("kind", ["station", "target"])
+def test_a_scenario_needs_stations_and_something_to_take(tmp_path, kind):
+    start = TEXT.index(f"[[{kind}]]")
+    end = TEXT.index("[[target]]" if kind == "station" else "[[uplink]]")
+    with pytest.raises(ConfigError, match="add at least one"):
+        scenario(tmp_path, TEXT[:start] + TEXT[end:])
+
+
+def test_no_toml_and_no_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"three\.toml: is not TOML .*line 1"):
+        scenario(tmp_path, "name = \n")
+
+    with pytest.raises(
+        ConfigError, match=r"none\.toml: cannot be read .* a TOML file of a scenario"
+    ):
+        load(tmp_path / "none.toml")
+
+
+FIRST = "1 46292U 20061W   21073.15035660  .00000684  00000-0  45489-4 0  9993"
+SECOND = "2 46292  97.4953 148.5306 0004209  39.0632 321.0901 15.10390241 28942"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fault"),
+    [
+        (FIRST[:-1] + "4", SECOND, "line 1 of the TLE ends with checksum 4, its characters give 3"),
+        (FIRST.replace("21073", "21074"), SECOND, "line 1 .* checksum 3, its characters give 4"),
+        (FIRST, SECOND.replace("15.1", "15.2"), "line 2 of the TLE ends with checksum 2"),
+        (FIRST[:-2], SECOND, "line 1 of the TLE has 67 characters, not 69"),
+        (FIRST, FIRST[:-1] + "4", "line 2 of the TLE is not laid out as one"),
+        (FIRST.replace("  .00000684", "   0.000684"), SECOND, "line 1 .* not laid out"),
+        (FIRST, SECOND.replace("46292", "46293")[:-1] + "3", "of satellite 46292, line 2 of 46293"),
+    ],
+)
+def test_a_malformed_tle(tmp_path, first, second, fault):
+    text = TEXT.replace(FIRST, "@1").replace(SECOND, "@2").replace("@1", first)
+    with pytest.raises(ConfigError, match=rf"three\.toml:{line_of(text, 'tle = [')}: .*{fault}"):
+        scenario(tmp_path, text.replace("@2", second))
+
+
+@pytest.mark.parametrize("head", ["", "PHISAT-1\n"])
+def test_a_tle_from_a_file(tmp_path, head):
+    (tmp_path / "one.tle").write_text(f"{head}{FIRST}\n{SECOND}\n")
+    start, end = TEXT.index("tle = ["), TEXT.index("[power]")
+    text = TEXT[:start] + 'tle_file = "one.tle"\n' + TEXT[end:]
+    assert scenario(tmp_path, text).tle == scenario(tmp_path).tle
+    (tmp_path / "one.tle").write_text(f"{head}{FIRST}\n")
+    with pytest.raises(ConfigError, match=r"one\.tle: the TLE has 1 lines|line 1 of the TLE"):
+        scenario(tmp_path, text)
+
+
+def test_times_of_a_benchmark(tmp_path):
+    figures = [{"key": "segment_seconds", "engine": "tflite", "value": 24.0}]
+    facts = {"processor": "a chip", "cores": "2"}
+    (tmp_path / "bench.json").write_text(json.dumps({"facts": facts, "figures": figures}))
+    text = edited("seconds_per_megapixel = 4.0", 'bench = "bench.json"\nfactor = 5')
+    read = scenario(tmp_path, text)
+    assert read.onboard.seconds_per_megapixel == 10
+    assert "a chip, 2 cores, times 5 for the flight computer" in read.onboard.timing
+    with pytest.raises(ConfigError, match=r"bench\.json: has no figure segment_seconds of"):
+        scenario(tmp_path, text.replace("factor = 5", 'factor = 5\nengine = "reference"'))
+
+
+def test_the_benchmark_of_the_docs_is_readable(tmp_path):
+    bench = ROOT / "docs" / "figures" / "bench.json"
+    text = edited("seconds_per_megapixel = 4.0", f'bench = "{bench.as_posix()}"')
+    assert 0 < scenario(tmp_path, text).onboard.seconds_per_megapixel < 60
