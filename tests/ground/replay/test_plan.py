@@ -156,7 +156,7 @@ def test_a_stale_tle_is_warned_of(tmp_path):
     (warning,) = plan(scenario(tmp_path, text)).warnings
     line = 1 + text.splitlines().index("tle = [")
     assert warning.startswith(
-        f"{tmp_path / 'three.toml'}:{line}: the TLE is of 2021-03-14, 96 days"
+        f"{tmp_path / 'three.toml'}:{line}: the TLE is of 2021-03-14, 105 days"
     )
 
 
