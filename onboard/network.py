@@ -24,7 +24,7 @@ remaining convolutions reach (`Network.margin`), so that a halo costs a part of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +109,7 @@ class Network:
         ]
 
     @property
-    def _levels(self) -> range:
+    def _levels(self) -> Sequence[int]:
         """Levels whose features carry a correction."""
         return range(self.depth, max(self.depth - CORRECTED_SCALES, -1), -1)
 

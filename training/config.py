@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import tomllib
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from onboard.errors import ConfigError
+from training.placement import LOGIT, PLACEMENTS
 
 MAX_LEVELS = 5
 """Deeper, the halo would leave no core in the tiles that an export makes."""
@@ -33,6 +35,9 @@ class TrainConfig:
         teacher: train the plain U-Net of `training.teacher` instead, full resolution first; it is
             compared and taught from, and cannot be exported.
         dropout: probability that a channel of a site is dropped.
+        placement: where dropout acts; only ``logit`` can be exported (`training.placement`).
+        heteroscedastic: learn the variance of the water logit too; such a network cannot be
+            exported (`training.heteroscedastic`).
         learned_dropout: learn a rate for each site, starting from ``dropout``.
         dice_weight: weight of the soft Dice term beside the cross-entropy of water.
         learned_weights: weigh the losses of the two heads by their learned uncertainty.
@@ -54,6 +59,8 @@ class TrainConfig:
     widths: tuple[int, ...] = (16, 32, 48)
     teacher: bool = False
     dropout: float = 0.2
+    placement: str = LOGIT
+    heteroscedastic: bool = False
     learned_dropout: bool = False
     dice_weight: float = 0.5
     learned_weights: bool = False
@@ -111,6 +118,7 @@ def _coerce(key: str, value: Any, default: Any, source: str) -> Any:
         float: "a number",
         int: "a whole number",
         bool: "true or false",
+        str: "a text",
     }
     raise ConfigError(f"{source}: {key} = {value!r} should be {kinds[type(default)]}")
 
@@ -140,6 +148,14 @@ def _check(config: TrainConfig, source: str) -> None:
             not (config.learned_dropout and config.teacher),
             "false: a teacher has no dropout",
         ),
+        "placement": (
+            config.placement in (PLACEMENTS[:1] if config.teacher else PLACEMENTS),
+            f"one of {', '.join(PLACEMENTS)}; a teacher has no dropout and leaves the first",
+        ),
+        "heteroscedastic": (
+            not (config.heteroscedastic and config.teacher),
+            "false: a teacher has no such head",
+        ),
         "dice_weight": (0 <= config.dice_weight < math.inf, "0 or more"),
         "cloud_weight": (0 <= config.cloud_weight < math.inf, "0 or more"),
         "label_smoothing": (0 <= config.label_smoothing < 0.5, "0 or more, below 0.5"),
@@ -156,4 +172,6 @@ def _check(config: TrainConfig, source: str) -> None:
 def _toml_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str):
+        return json.dumps(value)
     return str(list(value)) if isinstance(value, tuple) else repr(value)

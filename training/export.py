@@ -24,6 +24,7 @@ from onboard.sensor import Sensor
 from onboard.triage import Limits
 from training import kept, oddity, parity
 from training.folding import Weights
+from training.placement import refuse_export
 from training.targets import CHUNK, MAKERS, Frozen, Made, npz
 
 GOLDEN_PASSES = 12
@@ -65,6 +66,7 @@ class Run:
             raise ConfigError(
                 f"{path}: holds a teacher, which cannot fly; train without 'teacher = true'"
             )
+        refuse_export(record["network"], str(path))
         chips = (kept.read(path / name) for name in (kept.REPRESENTATIVE, kept.HELD))
         return cls(path, record, arrays, *chips)
 

@@ -33,6 +33,7 @@ from training.calibrate import Calibration, Floats, calibrate
 from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
 from training.network import weight_arrays
+from training.placement import LOGIT, ResearchNetwork
 from training.splits import Fold, fold_ids, split_ids
 from training.start import Start
 from training.stream import ChipRef, PlainStream, TrainingStream, measure_normalisation
@@ -66,10 +67,19 @@ class Fitted(NamedTuple):
 
 
 def shape(sensor: Sensor, config: TrainConfig) -> Network:
-    """The network that the settings ask for: the one that flies, or a teacher."""
+    """The network that the settings ask for: the one that flies, or one for comparison."""
+    bands = len(sensor.bands)
     if config.teacher:
-        return Teacher(bands=len(sensor.bands), widths=config.widths)
-    return Network(bands=len(sensor.bands), widths=config.widths, rate=config.dropout)
+        return Teacher(bands, config.widths)
+    if config.placement != LOGIT or config.heteroscedastic:
+        return ResearchNetwork(
+            bands,
+            config.widths,
+            config.dropout,
+            placement=config.placement,
+            heteroscedastic=config.heteroscedastic,
+        )
+    return Network(bands, config.widths, config.dropout)
 
 
 def chip_refs(
@@ -233,7 +243,9 @@ def _read_record(run: Path, same: dict[str, Any]) -> dict[str, Any]:
     """The record of a run that goes on; what ``same`` names must not have changed."""
     try:
         record: dict[str, Any] = json.loads((run / "run.json").read_text("utf-8"))
-        changed = [key for key, value in same.items() if record[key] != value]
+        # Settings that came to be since then were at their defaults.
+        known = {**record, "config": {**_plain(TrainConfig()), **record["config"]}}
+        changed = [key for key, value in same.items() if known[key] != value]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{run / 'run.json'}: is no record of a run ({error}); name a new folder"

@@ -17,9 +17,13 @@ from keras import layers, ops
 from onboard.engines.reference import BATCH_NORM_EPSILON
 from onboard.errors import ConfigError
 from onboard.network import CONVS_PER_BLOCK, STEM_KERNEL, STEM_STRIDE, Network
+from training.heteroscedastic import marginal_logit
+from training.placement import corrected_sites, is_heteroscedastic, masked_blocks
 from training.prior import Prior
 
 Tensor = Any
+
+START_LOG_VARIANCE = -2.0
 
 
 def _ridge(prior: Prior | None, keep: float = 1.0) -> Any:
@@ -27,42 +31,78 @@ def _ridge(prior: Prior | None, keep: float = 1.0) -> Any:
     return keras.regularizers.L2(prior.decay(keep)) if prior and prior.length_scale else None
 
 
-def _block(x: Tensor, width: int, name: str, prior: Prior | None) -> Tensor:
-    for i in range(CONVS_PER_BLOCK):
-        stem = name == "enc0" and i == 0
-        x = layers.Conv2D(
-            width,
-            STEM_KERNEL if stem else 3,
-            strides=STEM_STRIDE if stem else 1,
-            padding="same",
-            use_bias=False,
-            kernel_regularizer=_ridge(prior),
-            name=f"{name}_conv{i}",
-        )(x)
-        x = layers.BatchNormalization(
-            momentum=0.95, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn{i}"
-        )(x)
-        x = layers.ReLU(name=f"{name}_relu{i}")(x)
-    return x
+class _Trunk:
+    """Makes the blocks one by one, and lets masks act on the features of those that have some."""
+
+    def __init__(self, network: Network, masks: dict[str, Tensor], prior: Prior | None) -> None:
+        self._network, self._prior = network, prior
+        masked = masked_blocks(network)
+        self._masks = {name: mask for name, mask in masks.items() if name in masked}
+        self._keep = {site.name: site.keep for site in network.sites if site.name in masked}
+
+    def block(self, x: Tensor, width: int, name: str, inputs: tuple[str, ...]) -> Tensor:
+        """Convolutions on ``x``, which the blocks ``inputs`` made."""
+        for i in range(CONVS_PER_BLOCK):
+            stem = name == "enc0" and i == 0
+            x = layers.Conv2D(
+                width,
+                STEM_KERNEL if stem else 3,
+                strides=STEM_STRIDE if stem else 1,
+                padding="same",
+                use_bias=False,
+                kernel_regularizer=_ridge(self._prior, self.keep(inputs) if i == 0 else 1.0),
+                name=f"{name}_conv{i}",
+            )(x)
+            x = layers.BatchNormalization(
+                momentum=0.95, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn{i}"
+            )(x)
+            x = layers.ReLU(name=f"{name}_relu{i}")(x)
+        return ops.multiply(x, self._masks[name]) if name in self._masks else x
+
+    def keep(self, inputs: tuple[str, ...]) -> float:
+        """How likely a channel that a layer reads is kept; the mean where it reads two blocks."""
+        return float(np.mean([self._keep.get(name, 1.0) for name in inputs or ("",)]))
 
 
-def _trunk(tile: Tensor, network: Network, prior: Prior | None) -> tuple[Tensor, dict[str, Tensor]]:
-    """Base logits ``(N, H, W, 2)`` and the sites' features, from normalised tiles."""
+def _trunk(
+    tile: Tensor, network: Network, masks: dict[str, Tensor], prior: Prior | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Base logits ``(N, H, W, 2)`` and features by site, from normalised tiles.
+
+    A heteroscedastic network has a third logit, the logarithm of the water logit's variance.
+    """
+    trunk = _Trunk(network, masks, prior)
     skips = []
-    x = tile
+    x, before = tile, ""
     for level, width in enumerate(network.widths):
         if level:
             x = layers.MaxPooling2D(2, name=f"pool{level}")(x)
-        x = _block(x, width, f"enc{level}", prior)
+        x = trunk.block(x, width, f"enc{level}", (before,))
+        before = f"enc{level}"
         skips.append(x)
     features = {f"s{network.stride}": x}
     for level in range(network.depth - 1, -1, -1):
         x = layers.UpSampling2D(2, interpolation="nearest", name=f"up{level}")(x)
         x = layers.Concatenate(name=f"skip{level}")([x, skips[level]])
-        x = _block(x, network.widths[level], f"dec{level}", prior)
+        x = trunk.block(x, network.widths[level], f"dec{level}", (before, f"enc{level}"))
+        before = f"dec{level}"
         features[f"s{network.stride_of(level)}"] = x
-    head = layers.Conv2D(2 * STEM_STRIDE**2, 1, kernel_regularizer=_ridge(prior), name="head")
-    return ops.nn.depth_to_space(head(x), STEM_STRIDE), features
+    ridge = _ridge(prior, trunk.keep((before,)))
+    heads = [layers.Conv2D(2 * STEM_STRIDE**2, 1, kernel_regularizer=ridge, name="head")]
+    if is_heteroscedastic(network):
+        # Small at first, so that training begins as without it.
+        start = keras.initializers.Constant(START_LOG_VARIANCE)
+        heads.append(
+            layers.Conv2D(
+                STEM_STRIDE**2,
+                1,
+                kernel_regularizer=ridge,
+                bias_initializer=start,
+                name="head_variance",
+            )
+        )
+    logits = [ops.nn.depth_to_space(head(x), STEM_STRIDE) for head in heads]
+    return ops.concatenate(logits, axis=-1) if len(logits) > 1 else logits[0], features
 
 
 def _correction_layers(network: Network, prior: Prior | None) -> dict[str, layers.Layer]:
@@ -74,7 +114,7 @@ def _correction_layers(network: Network, prior: Prior | None) -> dict[str, layer
             kernel_regularizer=_ridge(prior, site.keep),
             name=f"correct_{site.name}",
         )
-        for site in network.sites
+        for site in corrected_sites(network)
     }
 
 
@@ -87,11 +127,11 @@ def _correct(
     """Sum of the up-sampled corrections ``(N, H, W, 1)``; coarse ones ride on finer ones."""
     convs = _correction_layers(network, prior)
     total = None
-    for site in network.sites:
+    for site in corrected_sites(network):
         own = convs[site.name](ops.multiply(features[site.name], masks[site.name]))
         total = own if total is None else ops.add(total, own)
         total = layers.UpSampling2D(2, interpolation="bilinear", name=f"lift_{site.name}")(total)
-    for i in range(network.sites[-1].stride.bit_length() - 2):
+    for i in range(corrected_sites(network)[-1].stride.bit_length() - 2):
         total = layers.UpSampling2D(2, interpolation="bilinear", name=f"lift_{i}")(total)
     return total
 
@@ -100,15 +140,21 @@ def build(network: Network, prior: Prior | None = None) -> keras.Model:
     """The network as it is trained; with ``prior`` its losses hold the weights' squared norms.
 
     Inputs: ``tile`` ``(N, H, W, bands)`` normalised, and ``mask_<site>`` ``(N, 1, 1, C)`` for
-    every site. Output: logits ``(N, H, W, 2)``, water given clear sky, and cloud.
+    every site. Output: logits ``(N, H, W, 2)``, water given clear sky, and cloud. Of a
+    heteroscedastic network the water logit is that of the probability over its noise, and a third
+    channel gives the logarithm of the noise's variance (`training.heteroscedastic`).
     """
     tile = keras.Input((None, None, network.bands), name="tile")
     masks = {
         site.name: keras.Input((1, 1, site.channels), name=f"mask_{site.name}")
         for site in network.sites
     }
-    base, features = _trunk(tile, network, prior)
-    water = ops.add(base[..., :1], _correct(network, features, masks, prior))
+    base, features = _trunk(tile, network, masks, prior)
+    water = base[..., :1]
+    if corrected_sites(network):
+        water = ops.add(water, _correct(network, features, masks, prior))
+    if is_heteroscedastic(network):
+        water = marginal_logit(water, base[..., 2:])
     logits = ops.concatenate([water, base[..., 1:]], axis=-1)
     return keras.Model([tile, *masks.values()], logits, name="floodsat")
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from onboard.errors import ConfigError
 from training.config import MAX_LEVELS, TrainConfig
+from training.placement import LOGIT, PLACEMENTS
 
 SHARES = st.floats(0, 1)
 WEIGHTS = st.floats(0, 1e6)
@@ -25,6 +26,8 @@ CONFIGS = st.builds(
     log_floor=SHARES,
     learned_weights=st.booleans(),
     teacher=st.booleans(),
+    placement=st.sampled_from(PLACEMENTS),
+    heteroscedastic=st.booleans(),
     widths=st.lists(st.integers(1, 512), min_size=2, max_size=MAX_LEVELS).map(tuple),
     dropout=st.floats(0, 1, exclude_max=True),
     dice_weight=WEIGHTS,
@@ -33,7 +36,7 @@ CONFIGS = st.builds(
     rescale=SHARES,
     clouds=SHARES,
     average=st.floats(0, 1, exclude_max=True),
-)
+).filter(lambda c: not c.teacher or (c.placement == LOGIT and not c.heteroscedastic))
 
 
 def read(folder: Path, text: str) -> TrainConfig:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -188,6 +189,19 @@ def test_a_finished_run_stays_as_it_is(whole: tuple[Path, list[Epoch], list[Any]
     before = content(whole[0])
     train(CHIPS, whole[0], on_epoch=stop)
     assert content(whole[0]) == before
+
+
+def test_a_run_from_before_a_setting_came_to_be_goes_on(
+    whole: tuple[Path, list[Epoch], list[Any]], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole[0], run)
+    record = json.loads((run / "run.json").read_text("utf-8"))
+    del record["config"]["placement"]
+    (run / "run.json").write_text(json.dumps(record), "utf-8")
+    train(CHIPS, run)
+    with pytest.raises(ConfigError, match=r"other settings or data \(config\)"):
+        train(CHIPS, run, dataclasses.replace(TINY, placement="every"))
 
 
 def test_the_stream_depends_on_seed_and_epoch_alone() -> None:
