@@ -31,7 +31,12 @@ def crop(chip: Chip, size: int, rng: np.random.Generator) -> Chip:
         return cut(np.pad(array, pad, constant_values=UNKNOWN))
 
     image = cut(np.pad(chip.reflectance, (*pad, (0, 0)), mode="symmetric"))
-    return replace(chip, reflectance=image, water=padded(chip.water), cloud=padded(chip.cloud))
+    soft = chip.soft
+    if soft is not None:
+        soft = cut(np.pad(soft, (*pad, (0, 0)), constant_values=UNKNOWN))
+    return replace(
+        chip, reflectance=image, water=padded(chip.water), cloud=padded(chip.cloud), soft=soft
+    )
 
 
 def flip(chip: Chip, rng: np.random.Generator) -> Chip:
@@ -47,6 +52,7 @@ def flip(chip: Chip, rng: np.random.Generator) -> Chip:
         reflectance=turn(chip.reflectance),
         water=turn(chip.water),
         cloud=turn(chip.cloud),
+        soft=None if chip.soft is None else turn(chip.soft),
     )
 
 
@@ -86,10 +92,15 @@ def rescale(chip: Chip, factor: float) -> Chip:
         known = one + zero >= 0.5
         return np.where(known, one >= zero, UNKNOWN).astype(np.uint8)
 
-    planes = [sampled(image[..., band]) for band in range(image.shape[-1])]
+    def stacked(image: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return np.stack([sampled(image[..., band]) for band in range(image.shape[-1])], axis=-1)
+
     return replace(
         chip,
-        reflectance=np.stack(planes, axis=-1),
+        reflectance=stacked(image),
         water=relabelled(chip.water),
         cloud=relabelled(chip.cloud),
+        soft=None
+        if chip.soft is None
+        else stacked(ndimage.gaussian_filter(chip.soft, (blur, blur, 0))),
     )

@@ -41,6 +41,8 @@ class Chip:
         reflectance: float32 ``(H, W, bands)`` in the sensor's band order, 0…1 and a bit beyond.
         water: uint8 ``(H, W)``: 1 water, 0 not, `UNKNOWN` where unlabelled or labelled cloud.
         cloud: uint8 ``(H, W)``: 1 cloud, 0 clear, `UNKNOWN` where the set does not say.
+        soft: float32 ``(H, W, 2)``: what training aims at instead, 0…1 or `UNKNOWN`; None where
+            that is the labels. See `training.distil`.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Chip:
     reflectance: npt.NDArray[np.float32]
     water: npt.NDArray[np.uint8]
     cloud: npt.NDArray[np.uint8]
+    soft: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -77,11 +77,16 @@ def overcast(chip: Chip, sensor: Sensor, bank: Bank, rng: np.random.Generator) -
         image[..., i] = lit + opacity * (brightness * tint - lit)
     hidden = opacity >= CLOUD_OPACITY
     clear = np.where(chip.cloud == UNKNOWN, 0, chip.cloud)
+    soft = chip.soft
+    if soft is not None:
+        # No teacher has seen this sky.
+        soft = np.where(hidden[..., None], np.array([UNKNOWN, 1], np.float32), soft)
     return replace(
         chip,
         reflectance=image,
         water=np.where(hidden, UNKNOWN, chip.water).astype(np.uint8),
         cloud=np.where(hidden, 1, clear).astype(np.uint8),
+        soft=soft,
     )
 
 

@@ -43,6 +43,7 @@ class TrainConfig:
         learned_weights: weigh the losses of the two heads by their learned uncertainty.
         cloud_weight: weight of the cloud head's cross-entropy where that is not learned.
         label_smoothing: how far targets are drawn from 0 and 1 towards 1/2.
+        taught: share of the teachers' word in the labels of a distillation (`training.distil`).
         rescale: share of training chips that are resampled to another ground sample distance.
         clouds: share of training chips that generated clouds and shadows are laid over.
         average: momentum of the weights' moving average; the average is what is kept.
@@ -66,6 +67,7 @@ class TrainConfig:
     learned_weights: bool = False
     cloud_weight: float = 0.5
     label_smoothing: float = 0.02
+    taught: float = 0.5
     rescale: float = 0.4
     clouds: float = 0.4
     average: float = 0.99
@@ -159,6 +161,7 @@ def _check(config: TrainConfig, source: str) -> None:
         "dice_weight": (0 <= config.dice_weight < math.inf, "0 or more"),
         "cloud_weight": (0 <= config.cloud_weight < math.inf, "0 or more"),
         "label_smoothing": (0 <= config.label_smoothing < 0.5, "0 or more, below 0.5"),
+        "taught": (0 <= config.taught <= 1, "0 to 1"),
         "rescale": (0 <= config.rescale <= 1, "0 to 1"),
         "clouds": (0 <= config.clouds <= 1, "0 to 1"),
         "average": (0 <= config.average < 1, "0 or more, below 1"),

@@ -86,14 +86,15 @@ def cross_validate(
             on_step,
             fold=fold,
         )
-        judging = deciders(chip_refs(folders, sensor, fold)[1], sensor)
-        held.append(_predict(fitted, judging, sensor))
+        held.append(judged(fitted, folders, sensor, fold))
     found = figures(held)
     files.write_text(out / FIGURES, json.dumps(found, indent=1) + "\n")
     return found
 
 
-def _predict(fitted: Fitted, judging: Sequence[bool], sensor: Sensor) -> HeldOut:
+def judged(fitted: Fitted, folders: Sequence[ChipFolder], sensor: Sensor, fold: Fold) -> HeldOut:
+    """What a network says of the chips that its fold held out."""
+    judging = deciders(chip_refs(folders, sensor, fold)[1], sensor)
     logits, water, places, dry = [], [], [], []
     for index, judges in enumerate(judging):
         if not judges:

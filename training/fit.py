@@ -17,7 +17,7 @@ import platform
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -39,6 +39,9 @@ from training.start import Start
 from training.stream import ChipRef, PlainStream, TrainingStream, measure_normalisation
 from training.teacher import Teacher
 from training.trainer import Row, Trainer, predict
+
+if TYPE_CHECKING:
+    from training.distil import Teaching
 
 CALIBRATION_PASSES = 10
 
@@ -146,11 +149,13 @@ def fit(
     on_step: Callable[[int, int], None] = lambda done, of: None,
     fold: Fold | None = None,
     start: Start | None = None,
+    teaching: Teaching | None = None,
 ) -> Fitted:
     """Train, or go on training, the network in the run folder ``run``.
 
     ``fold`` holds other chips out than the splits do; see `training.splits.fold_ids`. ``start``
-    gives the weights to begin with, and the normalisation.
+    gives the weights to begin with, and the normalisation. ``teaching`` mixes what finished
+    networks say into the labels.
 
     Raises:
         ConfigError: the folder holds a run with other settings or data, or a damaged one.
@@ -162,13 +167,14 @@ def fit(
     deciding = deciders(held, sensor)
     files.make_folder(run)
     keras.utils.set_random_seed(config.seed)
-    record = _start_record(run, folders, sensor, network, config, train, held, start)
+    record = _start_record(run, folders, sensor, network, config, train, held, start, teaching)
     normalisation = Normalisation.from_json(record["normalisation"])
-    stream = TrainingStream(train, sensor, network, normalisation, config)
+    seen = train if teaching is None else teaching.over(train, sensor, run, on_step)
+    stream = TrainingStream(seen, sensor, network, normalisation, config)
     calm = PlainStream(held, sensor, network, normalisation)
     steps = config.epochs * len(stream)
     begin = (None, False) if start is None else (start.weights, start.head_only)
-    trainer = Trainer(network, config, steps, len(train), *begin)
+    trainer = Trainer(network, config, steps, len(seen), *begin)
     history = trainer.restore(run)
     for epoch in range(len(history), config.epochs):
         stream.epoch = epoch
@@ -205,6 +211,7 @@ def _start_record(
     train: Sequence[ChipRef],
     held: Sequence[ChipRef],
     start: Start | None = None,
+    teaching: Teaching | None = None,
 ) -> dict[str, Any]:
     """Write, or check against, what the run was started with."""
     fixed = {
@@ -215,6 +222,7 @@ def _start_record(
         "train_chips": len(train),
         "calibration_chips": len(held),
         **({} if start is None else {"start": start.to_json()}),
+        **({} if teaching is None else {"teaching": teaching.to_json()}),
     }
     path = run / "run.json"
     if path.exists():

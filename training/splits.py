@@ -9,6 +9,7 @@ of files.
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from collections import Counter
 from importlib.resources import files
@@ -100,10 +101,18 @@ def read_committed() -> dict[str, dict[str, Split]]:
 
 
 class Fold(NamedTuple):
-    """One part of a cross-validation: the ``number``-th, from 0, of ``of``."""
+    """One part of a cross-validation.
+
+    Attributes:
+        number: which, from 0.
+        of: how many there are.
+        share: of the places that would train, so many do, those with the smallest hashes; what is
+            held out stays the same. For learning curves.
+    """
 
     number: int
     of: int
+    share: float = 1.0
 
 
 def fold_ids(folder: ChipFolder, fold: Fold) -> tuple[list[str], list[str]]:
@@ -120,7 +129,12 @@ def fold_ids(folder: ChipFolder, fold: Fold) -> tuple[list[str], list[str]]:
         home[group] = load.index(min(load))
         load[home[group]] += sizes[group]
     held = [chip for chip in ids if home[folder.groups[chip]] == fold.number]
-    return [chip for chip in ids if home[folder.groups[chip]] != fold.number], held
+    others = [name for name in sizes if home[name] != fold.number]
+    others.sort(key=lambda name: _digest(folder.name, name))
+    # A generated chip is a place of its own and no sample of the ground: all of them stay.
+    count = len(others) if folder.generated else math.ceil(fold.share * len(others))
+    train = set(others[:count])
+    return [chip for chip in ids if folder.groups[chip] in train], held
 
 
 def read_tables(content: bytes, path: Path) -> dict[str, dict[str, Split]]:

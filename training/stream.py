@@ -21,7 +21,7 @@ from training.config import TrainConfig
 SAME_GSD = 1.05
 """Ground sample distances up to this ratio count as one."""
 
-Batch = tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[np.uint8]]
+Batch = tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,12 @@ def batch_of(
     normalisation: Normalisation,
     own_masks: dict[str, npt.NDArray[np.float32]],
 ) -> Batch:
-    """Stack chips of one size into inputs by name and targets ``(N, H, W, 2)``."""
+    """Stack chips of one size into inputs by name and targets ``(N, H, W, 2)``.
+
+    Targets are uint8 labels, or float32 probabilities where a teacher gave them.
+    """
     tiles = [normalisation.apply(c.reflectance, np.ones(c.water.shape, dtype=bool)) for c in chips]
-    targets = [np.stack([c.water, c.cloud], axis=-1) for c in chips]
+    targets = [np.stack([c.water, c.cloud], -1) if c.soft is None else c.soft for c in chips]
     return {"tile": np.stack(tiles), **own_masks}, np.stack(targets)
 
 

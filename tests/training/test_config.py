@@ -33,6 +33,7 @@ CONFIGS = st.builds(
     dice_weight=WEIGHTS,
     cloud_weight=WEIGHTS,
     label_smoothing=st.floats(0, 0.5, exclude_max=True),
+    taught=SHARES,
     rescale=SHARES,
     clouds=SHARES,
     average=st.floats(0, 1, exclude_max=True),

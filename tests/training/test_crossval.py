@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from tests.samples import CHIPS
 from training import crossval
 from training.chips import ChipFolder
 from training.config import TrainConfig
-from training.crossval import HeldOut, cross_validate, figures
+from training.crossval import HeldOut, cross_validate, figures, judged
+from training.finished import Finished
 from training.fit import Epoch
 from training.splits import Fold, fold_ids, split_ids
 
@@ -45,6 +48,22 @@ def test_folds_are_of_like_size() -> None:
     assert max(sizes) - min(sizes) <= largest
 
 
+def test_a_share_of_the_places_trains_and_all_of_the_others_are_held_out() -> None:
+    folder = ChipFolder.open(CHIPS)
+    whole, held = fold_ids(folder, Fold(0, FOLDS))
+    places = {folder.groups[c] for c in whole}
+    before: set[str] = set()
+    for share in (0.25, 0.5, 1.0):
+        some, same = fold_ids(replace(folder, generated=False), Fold(0, FOLDS, share))
+        own = {folder.groups[c] for c in some}
+        assert same == held
+        assert len(own) == math.ceil(share * len(places))
+        assert before <= own
+        assert some == [c for c in whole if folder.groups[c] in own]
+        before = own
+    assert fold_ids(replace(folder, generated=True), Fold(0, FOLDS, 0.1))[0] == whole
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("crossval") / "out"
@@ -70,6 +89,17 @@ def test_every_place_is_judged_by_a_network_that_never_saw_it(
         train, held = fold_ids(folder, Fold(number, FOLDS))
         assert record["train_chips"] == len(train)
         assert record["calibration_chips"] == len(held)
+
+
+def test_a_finished_run_is_judged_as_it_was(done: tuple[Path, dict[str, Any]]) -> None:
+    out, found = done
+    folders = [ChipFolder.open(CHIPS)]
+    held = []
+    for number in range(FOLDS):
+        fold = Fold(number, FOLDS)
+        fitted = Finished.open(out / f"fold{number + 1}").on(folders, VNIR4, fold)
+        held.append(judged(fitted, folders, VNIR4, fold))
+    assert figures(held) == found
 
 
 def test_it_goes_on_where_it_was_broken_off(
