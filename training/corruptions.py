@@ -13,7 +13,7 @@ train on.
 ``saturation``          full scale lies at the value that 5…40 % of the samples exceed
 ``misregistration``     one band lies 3 pixels off along a row or a column, or 2 along each
 ``haze``                aerosol of optical depth 0.4…0.8 at 550 nm, so that a contrast in the blue
-                        is 0.39…0.63 of what it was: see `haze`
+                        is 0.39…0.63 of what it was: see `hazy`
 ======================  ==========================================================================
 """
 
@@ -93,13 +93,17 @@ def misregistration(image: Image, rng: np.random.Generator) -> Image:
 
 
 def haze(image: Image, rng: np.random.Generator, bands: Sequence[str]) -> Image:
+    """A layer of aerosol of random depth, see `hazy`."""
+    return hazy(image, rng.uniform(*DEPTH), bands)
+
+
+def hazy(image: Image, depth: float, bands: Sequence[str]) -> Image:
     """A layer of aerosol: light of its own is added, and less comes through.
 
     ``ρ' = ρ exp(-τ) + A (1 - exp(-τ))`` with ``τ = τ550 (λ / 550 nm)^-1.3`` (Ångström 1929) and an
     airlight ``A`` of 0.25, as in the law of Koschmieder (1924). At ``τ550 = 0.6`` it adds 0.12 in
     the blue and 0.07 in the near infrared, and leaves 0.50 and 0.71 of the light of the ground.
     """
-    depth = rng.uniform(*DEPTH)
     relative = np.array([(WAVELENGTHS[band] / 0.55) ** -ANGSTROM for band in bands])
     through = np.exp(-depth * relative)
     return np.asarray(image * through + AIRLIGHT * (1 - through), np.float32)

@@ -146,7 +146,7 @@ def build(network: Network, prior: Prior | None = None) -> keras.Model:
     """
     tile = keras.Input((None, None, network.bands), name="tile")
     masks = {
-        site.name: keras.Input((1, 1, site.channels), name=f"mask_{site.name}")
+        site.name: keras.Input((None, None, site.channels), name=f"mask_{site.name}")
         for site in network.sites
     }
     base, features = _trunk(tile, network, masks, prior)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -20,6 +20,15 @@ from training.config import TrainConfig
 
 SAME_GSD = 1.05
 """Ground sample distances up to this ratio count as one."""
+
+
+class ChipSource(Protocol):
+    """Something that a chip can be read from, such as `ChipRef`."""
+
+    def read(self, sensor: Sensor) -> Chip:
+        """The chip, as the sensor would see it."""
+        ...
+
 
 Batch = tuple[dict[str, npt.NDArray[np.float32]], npt.NDArray[Any]]
 
@@ -82,7 +91,7 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __init__(
         self,
-        refs: Sequence[ChipRef],
+        refs: Sequence[ChipSource],
         sensor: Sensor,
         network: Network,
         normalisation: Normalisation,
@@ -157,7 +166,7 @@ class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def measure_normalisation(
-    refs: Sequence[ChipRef], sensor: Sensor, floor: float = 0.0
+    refs: Sequence[ChipSource], sensor: Sensor, floor: float = 0.0
 ) -> Normalisation:
     """Mean and spread per band over every 16th pixel of the chips.
 

@@ -42,6 +42,7 @@ TRAINING = {
     "synth": "generate frames and chips with truth",
     "data": "describe, divide and fetch chip folders",
     "bench": "time this machine: ratios, throughput, memory",
+    "lab": "experiments on what the uncertainty promises",
 }
 GROUND_PYTHON = (3, 11)
 

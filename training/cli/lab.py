@@ -1,0 +1,77 @@
+"""``floodsat lab``: the experiments behind what the uncertainty promises."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from onboard.cli import options
+from training.lab import NAMES
+
+ALL = "all"
+
+
+@click.command("lab")
+@click.argument("name", type=click.Choice([*NAMES, ALL]), metavar="NAME")
+@click.option("--out", type=options.PATH, required=True, help="Folder for page, plot and figures.")
+@click.option("--quick", is_flag=True, help="Two minutes, on generated chips.")
+@click.option(
+    "--data",
+    type=options.PATH,
+    envvar="FLOODSAT_DATA",
+    default=Path("../shared/data"),
+    show_default=True,
+    help="The data folder, for the full experiments.",
+)
+def command(name: str, out: Path, quick: bool, data: Path) -> None:
+    """Run the experiment NAME, or all of them; see docs/experiments."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from onboard import files
+    from training.lab import ground as grounds
+
+    console = Console(stderr=True)
+    files.make_folder(out)
+    effort = grounds.QUICK if quick else grounds.FULL
+    with console.status("chips"):
+        ground = grounds.generated() if quick else grounds.real(data)
+    table = Table("experiment", "verdict", "what was found", "seconds")
+    for one in NAMES if name == ALL else [name]:
+        begin = time.perf_counter()
+        with console.status(f"{one}: {NAMES[one]}"):
+            found = _run(one, ground, effort, out)
+        table.add_row(one, found["verdict"], found["words"], f"{time.perf_counter() - begin:.0f}")
+    Console().print(table)
+
+
+def _run(name: str, ground: Any, effort: Any, out: Path) -> dict[str, Any]:
+    """Run one, and write what it found."""
+    import importlib
+
+    from onboard import files
+    from training.lab import MODULES, outcome
+
+    found = importlib.import_module(f"training.lab.{MODULES[name]}").run(ground, effort)
+    setting = {
+        **effort._asdict(),
+        "widths": list(effort.widths),
+        "pool_chips": len(ground.pool),
+        "judging_chips": len(ground.judge),
+        "ground": ground.home_name,
+    }
+    text = (
+        f"`floodsat lab {name}{' --quick' if effort.quick else ''} --out DIR`: trained on "
+        f"{len(ground.pool)} chips, judged on {len(ground.judge)} ({ground.home_name}), "
+        f"{effort.seeds} seeds, {effort.steps} steps a training."
+    )
+    summary = outcome.to_json(name, found, setting)
+    files.write_text(out / f"{name}.json", json.dumps(summary, indent=1) + "\n")
+    files.write_text(out / f"{name}.md", outcome.page(name, found, text))
+    if found.panels:
+        outcome.draw(found.panels, out / f"{name}.png")
+    return summary

@@ -1,0 +1,231 @@
+"""Learner: short trainings in memory, and what many passes of a trained network say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from onboard.network import Network
+from onboard.normalise import Normalisation
+from onboard.sensor import VNIR4
+from onboard.uncertainty import bernoulli_entropy
+from training import scores
+from training.chips import UNKNOWN, Chip
+from training.config import TrainConfig
+from training.lab.ground import Effort, refs
+from training.stream import Batch, TrainingStream, measure_normalisation, random_masks
+from training.trainer import Trainer, predict
+
+Floats = npt.NDArray[np.floating[Any]]
+Masks = dict[str, npt.NDArray[np.float32]]
+Noise = Callable[[Network, int, int, np.random.Generator], Masks]
+"""Network, samples, side of the tile in pixels, generator → masks by input name."""
+
+TOGETHER = 10
+"""Passes that are computed at once."""
+
+
+def channels(network: Network, count: int, side: int, rng: np.random.Generator) -> Masks:
+    """Bernoulli: whole channels are kept or dropped, as the flight network does it."""
+    return random_masks(network, count, rng)
+
+
+def pixels(network: Network, count: int, side: int, rng: np.random.Generator) -> Masks:
+    """Bernoulli: every value of the features by itself, as Srivastava et al. 2014 do it."""
+    drawn = {}
+    for site in network.sites:
+        size = -(-side // site.stride)
+        kept = rng.random((count, size, size, site.channels), np.float32) < site.keep
+        drawn[f"mask_{site.name}"] = (kept / site.keep).astype(np.float32)
+    return drawn
+
+
+def gaussian(network: Network, count: int, side: int, rng: np.random.Generator) -> Masks:
+    """Multiplicative N(1, α) per channel, α = p / (1 - p): the mean and variance of `channels`."""
+    drawn = {}
+    for site in network.sites:
+        alpha = site.rate / site.keep
+        noise = rng.normal(1.0, np.sqrt(alpha), (count, 1, 1, site.channels))
+        drawn[f"mask_{site.name}"] = noise.astype(np.float32)
+    return drawn
+
+
+def silent(network: Network, count: int, side: int, rng: np.random.Generator) -> Masks:
+    """Ones: the deterministic pass."""
+    return {
+        f"mask_{site.name}": np.ones((count, 1, 1, site.channels), np.float32)
+        for site in network.sites
+    }
+
+
+class NoisyStream(TrainingStream):
+    """A training stream whose masks are of any `Noise`."""
+
+    def __init__(self, *args: Any, noise: Noise) -> None:
+        super().__init__(*args)
+        self._noise = noise
+
+    def __getitem__(self, index: int) -> Batch:
+        """A batch, with masks of its own drawn anew."""
+        inputs, target = super().__getitem__(index)
+        if self._config.learned_dropout:
+            return inputs, target
+        rng = np.random.default_rng([self._config.seed, self.epoch, index, 1])
+        tile = inputs["tile"]
+        own = self._noise(self._network, len(tile), tile.shape[1], rng)
+        return {"tile": tile, **own}, target
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained network.
+
+    Attributes:
+        model: logits for tiles and masks.
+        network: its shape.
+        normalisation: of the reflectance.
+        noise: that it was trained with, and that its passes are drawn with.
+    """
+
+    model: keras.Model
+    network: Network
+    normalisation: Normalisation
+    noise: Noise
+
+    def tile(self, chip: Chip) -> npt.NDArray[np.float32]:
+        """The chip as the network sees it, ``(1, H, W, bands)``."""
+        return self.normalisation.apply(
+            chip.reflectance, np.ones(chip.water.shape, dtype=bool)
+        ).astype(np.float32)[None]
+
+    def logits(
+        self, chip: Chip, passes: int, seed: int = 0, noise: Noise | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Logits of water and cloud, ``(T, H, W, 2)``."""
+        rng = np.random.default_rng([seed, 7])
+        tile, found = self.tile(chip), []
+        for start in range(0, passes, TOGETHER):
+            count = min(TOGETHER, passes - start)
+            drawn = (noise or self.noise)(self.network, count, tile.shape[1], rng)
+            found.append(predict(self.model, {"tile": np.repeat(tile, count, 0), **drawn}))
+        return np.concatenate(found).astype(np.float32)
+
+
+def settings(effort: Effort, seed: int, **changes: Any) -> TrainConfig:
+    """The recipe of the experiments: the shipped one, shortened; real clouds are as they are."""
+    config = TrainConfig(
+        seed=seed, widths=effort.widths, crop=effort.crop, dropout=0.3, rescale=0.0, clouds=0.0
+    )
+    return replace(config, **changes)
+
+
+def learn(
+    chips: Sequence[Chip], effort: Effort, seed: int, noise: Noise = channels, **changes: Any
+) -> Learned:
+    """Train on chips for `Effort.steps` steps, however many chips there are.
+
+    Args:
+        chips: to train on.
+        effort: how long, and how large a network.
+        seed: of weights, order, augmentation and masks.
+        noise: of the masks.
+        changes: settings that differ from the recipe, by name.
+    """
+    config = settings(effort, seed, **changes)
+    keras.utils.set_random_seed(seed)
+    network = Network(bands=len(VNIR4.bands), widths=config.widths, rate=config.dropout)
+    normalisation = measure_normalisation(refs(chips), VNIR4, config.log_floor)
+    stream = NoisyStream(refs(chips), VNIR4, network, normalisation, config, noise=noise)
+    trainer = Trainer(network, config, effort.steps, len(chips))
+    done = 0
+    while done < effort.steps:
+        trainer.epoch(stream, lambda step, of: None)
+        stream.epoch += 1
+        done += len(stream)
+    return Learned(trainer.averaged(), trainer.network, normalisation, noise)
+
+
+class Said(NamedTuple):
+    """What passes say of the labelled pixels of some chips, end to end.
+
+    Attributes:
+        p: probabilities of water ``(T, N)``.
+        true: ``(N,)`` bool, whether it is water.
+    """
+
+    p: npt.NDArray[np.float32]
+    true: npt.NDArray[np.bool_]
+
+    def first(self, passes: int) -> Said:
+        """The same by the first passes only."""
+        return Said(self.p[:passes], self.true)
+
+    @property
+    def mean(self) -> Floats:
+        """Predictive mean ``(N,)``."""
+        return np.asarray(self.p.mean(0))
+
+    @property
+    def entropy(self) -> Floats:
+        """Predictive entropy ``(N,)``, nats."""
+        return np.asarray(bernoulli_entropy(self.mean))
+
+    @property
+    def aleatoric(self) -> Floats:
+        """Mean entropy of the passes ``(N,)``, nats."""
+        return np.asarray(bernoulli_entropy(self.p).mean(0))
+
+    @property
+    def epistemic(self) -> Floats:
+        """Mutual information ``(N,)``, nats."""
+        return np.maximum(self.entropy - self.aleatoric, 0)
+
+    def figures(self) -> dict[str, float]:
+        """Those of `training.scores.figures` at the threshold 1/2, and the IoU."""
+        return {
+            "iou": scores.iou(self.mean >= 0.5, self.true),
+            **scores.figures(self.mean, self.entropy, self.epistemic, self.true, 0.5),
+        }
+
+
+def say(
+    learned: Learned,
+    chips: Sequence[Chip],
+    passes: int,
+    seed: int = 0,
+    noise: Noise | None = None,
+) -> Said:
+    """What a network says of the labelled pixels of chips."""
+    p, true = [], []
+    for chip in chips:
+        known = chip.water != UNKNOWN
+        logits = learned.logits(chip, passes, seed, noise)[..., 0]
+        p.append(expit(logits[:, known]))
+        true.append(chip.water[known] == 1)
+    return Said(np.concatenate(p, axis=1), np.concatenate(true))
+
+
+def gradient(learned: Learned, chip: Chip) -> npt.NDArray[np.float32]:
+    """Gradient of the water loss of the deterministic pass by the network's input ``(H, W, B)``.
+
+    Of TensorFlow, which the project trains with.
+    """
+    import tensorflow as tf
+
+    tile = tf.constant(learned.tile(chip))
+    known = (chip.water != UNKNOWN)[None]
+    target = (chip.water == 1).astype(np.float32)[None]
+    rest = silent(learned.network, 1, tile.shape[1], np.random.default_rng(0))
+    with tf.GradientTape() as tape:
+        tape.watch(tile)
+        logit = learned.model({"tile": tile, **rest}, training=False)[..., 0]
+        loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logit)
+        total = tf.reduce_sum(tf.where(known, loss, 0.0))
+    found: npt.NDArray[np.float32] = np.asarray(tape.gradient(total, tile))[0]
+    return found
