@@ -39,6 +39,8 @@ class Capture:
         file: the frame; None where it is made by ``recipe``.
         truth: class raster of what is really there, of a file.
         permanent: permanent-water reference, of a file.
+        window: row, column, height and width of the part of the files that is the frame, or None.
+        turn: quarter turns of it, 0…3; from 4 on mirrored, too.
         recipe: fields of a ``floodsat synth`` recipe, the moment's flood, cloud, weather and Sun
             among them; what is missing is the recipe's default. Empty for a file.
     """
@@ -53,6 +55,8 @@ class Capture:
     file: Path | None
     truth: Path | None
     permanent: Path | None
+    window: tuple[int, int, int, int] | None
+    turn: int
     recipe: Mapping[str, Any]
 
 
@@ -123,43 +127,39 @@ def view(sky: Sky, frame: FramePlan) -> Overflight | None:
 
 def _at(sky: Sky, frame: FramePlan) -> Capture:
     seen = view(sky, frame) or Overflight(frame.time, 90.0, -90.0)
-    made = {} if frame.file is not None else {**_light(seen), **frame.recipe}
-    return Capture(
-        frame.name,
-        frame.name,
-        frame.time,
-        frame.latitude,
-        frame.longitude,
-        seen.off_nadir_deg,
-        seen.sun_elevation_deg,
-        frame.file,
-        frame.truth,
-        frame.permanent,
-        made,
-    )
+    return _capture(frame, frame.name, seen, {**_light(seen), **frame.picture.recipe})
 
 
 def _over(scenario: Scenario, target: Target, flight: Overflight) -> Capture:
     """The frame of one overflight of a target: its flood by the curve, its clouds by the seed."""
-    name = f"{target.name} {flight.time:%Y-%m-%d %H:%M}"
     rng = _draws(scenario.seed, target.name, flight.time)
     moment: dict[str, Any] = {"weather": int(rng.integers(_WEATHERS))}
     if target.flood is not None:
         moment["flood_fraction"] = round(target.flood.at(flight.time), 4)
     if target.clouds is not None:
         moment["cloud_fraction"] = round(float(rng.uniform(*target.clouds)), 4)
+    name = f"{target.name} {flight.time:%Y-%m-%d %H:%M}"
+    return _capture(target, name, flight, {**_light(flight), **target.picture.recipe, **moment})
+
+
+def _capture(
+    of: FramePlan | Target, name: str, seen: Overflight, recipe: Mapping[str, Any]
+) -> Capture:
+    picture = of.picture
     return Capture(
         name,
-        target.name,
-        flight.time,
-        target.latitude,
-        target.longitude,
-        flight.off_nadir_deg,
-        flight.sun_elevation_deg,
-        None,
-        None,
-        None,
-        {**target.recipe, **_light(flight), **moment},
+        of.name,
+        seen.time,
+        of.latitude,
+        of.longitude,
+        seen.off_nadir_deg,
+        seen.sun_elevation_deg,
+        picture.file,
+        picture.truth,
+        picture.permanent,
+        picture.window,
+        picture.turn,
+        {} if picture.file is not None else recipe,
     )
 
 

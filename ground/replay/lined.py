@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -131,6 +131,10 @@ class LinedFields(Fields):
     def done(self) -> None:
         """Refuse what nobody has taken, and say what was perhaps meant."""
         for name in sorted(set(self._table) - self._taken):
-            near = difflib.get_close_matches(name, sorted(self._taken | self._asked), 1, _NEAR)
-            cure = f"did you mean {near[0]}?" if near else "mend its name or take it out"
-            self.refuse(name, f"is not known here; {cure}")
+            self.unknown(name, self._taken | self._asked)
+
+    def unknown(self, name: str, known: Iterable[str]) -> NoReturn:
+        """Refuse a field that is none of those that are known."""
+        near = difflib.get_close_matches(name, sorted(known), 1, _NEAR)
+        cure = f"did you mean {near[0]}?" if near else "mend its name or take it out"
+        self.refuse(name, f"is not known here; {cure}")

@@ -170,6 +170,28 @@ class Station:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """What a frame shows: a file, or what ``floodsat synth`` makes of a recipe.
+
+    Attributes:
+        file: the frame; None where it is made by ``recipe``.
+        truth: class raster of what is really there, on the file's grid; None where nobody knows.
+        permanent: its permanent-water reference, on the file's grid; None where there is none.
+        window: row, column, height and width of the part of the files that is the frame; all of
+            them if None.
+        turn: quarter turns of it, 0…3; from 4 on mirrored, too, so that one file gives eight.
+        recipe: fields of a recipe that are fixed; ``seed`` is the place. Empty for a file.
+    """
+
+    file: Path | None = None
+    truth: Path | None = None
+    permanent: Path | None = None
+    window: tuple[int, int, int, int] | None = None
+    turn: int = 0
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Target:
     """A place that is taken whenever the satellite passes over it in daylight.
 
@@ -177,7 +199,7 @@ class Target:
         name: no other target or frame has it.
         latitude: of the frame's middle.
         longitude: of the frame's middle.
-        recipe: fields of a ``floodsat synth`` recipe that are fixed; ``seed`` is the place.
+        picture: what it shows.
         flood: share of the ground under flood water over time; None leaves it to the recipe.
         clouds: share of cloud, drawn evenly between the two for every frame; None leaves it to
             the recipe.
@@ -187,7 +209,7 @@ class Target:
     name: str
     latitude: float
     longitude: float
-    recipe: Mapping[str, Any]
+    picture: Picture
     flood: Curve | None
     clouds: tuple[float, float] | None
     span: Span
@@ -202,20 +224,14 @@ class FramePlan:
         time: when it is taken.
         latitude: of its middle.
         longitude: of its middle.
-        file: the frame; None where it is made by ``recipe``.
-        truth: class raster of what is really there; None where nobody knows.
-        permanent: its permanent-water reference; None where there is none.
-        recipe: fields of a ``floodsat synth`` recipe; empty for a file.
+        picture: what it shows.
     """
 
     name: str
     time: datetime
     latitude: float
     longitude: float
-    file: Path | None = None
-    truth: Path | None = None
-    permanent: Path | None = None
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    picture: Picture
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ground.replay.scenario import (
     Curve,
     FramePlan,
     Onboard,
+    Picture,
     Power,
     SafeMode,
     Scenario,
@@ -39,6 +41,7 @@ from onboard.errors import CommandError, ConfigError
 from onboard.limits import Limits
 from onboard.link.downlink import DEFAULT_SENDINGS, MAX_SENDINGS
 from onboard.toml import parse_toml, read_bytes
+from training.synth.recipe import Recipe
 
 MAX_BYTES = 2**20
 MAX_DAYS = 366.0
@@ -275,12 +278,16 @@ def _target(given: LinedFields, span: Span) -> Target:
         name=given.text("name"),
         latitude=given.number("lat", -90, 90),
         longitude=given.number("lon", -180, 180),
-        recipe=given.plain("recipe"),
+        picture=_picture(given),
         flood=_curve(given, "flood", span) if given.has("flood") else None,
         clouds=_clouds(given) if given.has("clouds") else None,
         span=Span(first, last),
     )
     given.done()
+    if target.picture.file is not None:
+        for name in ("flood", "clouds"):
+            if given.has(name):
+                given.refuse(name, "is of frames that are generated; a file shows what it shows")
     return target
 
 
@@ -312,23 +319,55 @@ def _clouds(given: LinedFields) -> tuple[float, float]:
 
 
 def _frame(given: LinedFields, span: Span) -> FramePlan:
-    if given.has("file") == given.has("recipe"):
-        given.refuse(
-            "file" if given.has("file") else "name",
-            "needs one of file and [frame.recipe], not both; say where the frame comes from",
-        )
     frame = FramePlan(
         name=given.text("name"),
         time=_within(given, "time", span),
         latitude=given.number("lat", -90, 90),
         longitude=given.number("lon", -180, 180),
-        file=given.file_if("file"),
-        truth=given.file_if("truth"),
-        permanent=given.file_if("permanent"),
-        recipe=given.plain("recipe"),
+        picture=_picture(given),
     )
     given.done()
     return frame
+
+
+def _picture(given: LinedFields) -> Picture:
+    if given.has("file") == given.has("recipe"):
+        given.refuse("name", "needs either a file or a table recipe; say where the frame is from")
+    if given.has("recipe"):
+        for name in ("truth", "permanent", "window", "turn"):
+            if given.has(name):
+                given.refuse(name, "is of a file; a recipe brings its own")
+        return Picture(recipe=_recipe(given.table("recipe")))
+    return Picture(
+        file=given.file("file"),
+        truth=given.file_if("truth"),
+        permanent=given.file_if("permanent"),
+        window=_window(given) if given.has("window") else None,
+        turn=given.whole("turn", 0, 7, 0),
+    )
+
+
+def _window(given: LinedFields) -> tuple[int, int, int, int]:
+    value = given.take("window")
+    whole = isinstance(value, list) and all(type(one) is int for one in value)
+    if not whole or len(value) != 4 or min(value) < 0 or min(value[2:]) < 1:
+        given.refuse("window", f"is {value!r}; write [row, column, height, width] in pixels")
+    row, col, height, width = value
+    return row, col, height, width
+
+
+def _recipe(given: LinedFields) -> dict[str, Any]:
+    """Fields of a recipe, held to what ``floodsat synth`` takes."""
+    names = {one.name for one in fields(Recipe)}
+    recipe = {name: given.take(name) for name in given.names()}
+    for name in recipe:
+        if name not in names:
+            given.unknown(name, names)
+    try:
+        Recipe(**recipe)
+    except (ConfigError, TypeError) as error:
+        raise ConfigError(f"{given.where()}: the recipe makes no sense: {error}") from error
+    return recipe
 
 
 def _uplink(given: LinedFields, span: Span) -> Uplink:

@@ -45,7 +45,7 @@ def test_everything_is_read(tmp_path):
     assert target.flood.at(at(15, 12)) == pytest.approx(0.1)
     assert target.flood.at(at(17, 23)) == pytest.approx(0.1)
     assert target.clouds == (0.0, 0.6)
-    assert target.recipe == {"seed": 11, "width": 256, "height": 256}
+    assert target.picture.recipe == {"seed": 11, "width": 256, "height": 256}
     assert target.span == read.span
     bolder, older = read.uplinks[::-1] if read.uplinks[0].kind == "bundle" else read.uplinks
     assert (bolder.command, bolder.arguments) == ("set-limit", {"name": "min_wet", "value": 0.01})
@@ -128,7 +128,11 @@ BAD = [
     ("clouds = [0.0, 0.6]", "clouds = [0.6, 0.0]", "clouds", "write the least first"),
     ("clouds = [0.0, 0.6]", "clouds = 7", "clouds", "has 7, no share; write a number in 0…1"),
     ("[0, 0.0], [1, 0.2]", "[1, 0.0], [1, 0.2]", "flood = ", "is not in order of time"),
-    ("seed = 11", "seed = [11]", "seed = [11]", "seed is no number, text or truth value"),
+    ("seed = 11", "seed = [11]", "[target.recipe]", "the recipe makes no sense: seed is [11]"),
+    ("width = 256", "widht = 256", "widht", "widht is not known here; did you mean width?"),
+    ("width = 256", "width = 1", "[target.recipe]", "width is 1; choose a value in 16…4096"),
+    ("lon = 78.0", "lon = 78.0\ntruth = 'x.tif'", "truth =", "truth is of a file"),
+    ("lon = 78.0", "lon = 78.0\nfile = 'x.tif'", '"plain"', "needs either a file or a table"),
     ('kind = "command"', 'kind = "prayer"', "prayer", "choose one of command, bundle, patch"),
     ('command = "set-limit"', 'command = "sing"', "sing", "choose one of set-limit, set-area"),
     ("value = 0.01 }", "value = 0.01, more = 1 }", "command = ", "set-limit"),
@@ -227,3 +231,45 @@ def test_the_benchmark_of_the_docs_is_readable(tmp_path):
     bench = ROOT / "docs" / "figures" / "bench.json"
     text = edited("seconds_per_megapixel = 4.0", f'bench = "{bench.as_posix()}"')
     assert 0 < scenario(tmp_path, text).onboard.seconds_per_megapixel < 60
+
+
+def frame_of_file(tmp_path, more=""):
+    for name in ("f.tif", "t.tif", "p.tif"):
+        (tmp_path / name).touch()
+    return scenario(
+        tmp_path,
+        f"""{TEXT}
+[[frame]]
+name = "a piece"
+time = 2021-03-17T05:26:17Z
+lat = 23.5
+lon = 78
+file = "f.tif"
+truth = "t.tif"
+permanent = "p.tif"
+{more}
+""",
+    )
+
+
+def test_a_frame_of_a_window_of_a_file(tmp_path):
+    (one,) = frame_of_file(tmp_path, "window = [0, 256, 512, 384]\nturn = 5").frames
+    assert (one.picture.file, one.picture.truth) == (tmp_path / "f.tif", tmp_path / "t.tif")
+    assert (one.picture.window, one.picture.turn) == ((0, 256, 512, 384), 5)
+    assert one.picture.recipe == {}
+    (whole,) = frame_of_file(tmp_path).frames
+    assert (whole.picture.window, whole.picture.turn) == (None, 0)
+
+
+@pytest.mark.parametrize("window", ["[1, 2, 3]", "[0, 0, 0, 9]", "[0, -1, 9, 9]", "[0, 0.5, 9, 9]"])
+def test_a_window_that_is_none(tmp_path, window):
+    with pytest.raises(ConfigError, match=r"window is \[.*write \[row, column, height, width\]"):
+        frame_of_file(tmp_path, f"window = {window}")
+
+
+def test_a_target_of_a_file_has_no_flood_of_its_own(tmp_path):
+    (tmp_path / "f.tif").touch()
+    start, end = TEXT.index("[target.recipe]"), TEXT.index("[[uplink]]")
+    text = TEXT[:start] + 'file = "f.tif"\n' + TEXT[end:]
+    with pytest.raises(ConfigError, match="flood is of frames that are generated"):
+        scenario(tmp_path, text)
