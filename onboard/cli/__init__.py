@@ -30,6 +30,7 @@ ONBOARD = {
     "patch": "a small signed difference between two bundles",
     "command": "make a signed telecommand",
     "keygen": "make a pair of signing keys",
+    "doctor": "what this machine can do, and how to get what is missing",
 }
 GROUND = {
     "demo": "the main job: a sample scene to a flood map and its page",
