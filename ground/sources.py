@@ -18,6 +18,8 @@ DATAGRAM = 1 << 16
 MAX_DATAGRAMS = 1 << 20
 LOOPBACK = "127.0.0.1"
 SCHEME = "udp"
+BUFFER = 4 << 20
+"""Bytes that the system is asked to hold while we are busy; it may grant less."""
 
 
 class Address(NamedTuple):
@@ -93,6 +95,7 @@ def listen(where: Address, seconds: float, idle_seconds: float) -> Iterator[byte
 
 def _bound(where: Address) -> socket.socket:
     receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
     try:
         receiver.bind(where)
     except OSError as error:

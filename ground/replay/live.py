@@ -50,34 +50,61 @@ class Pass:
 
     Attributes:
         contact: of the replay.
-        recorded: frames that arrived.
+        stream: frames that arrived.
         idle: idle frames behind them.
-        bursts: all of them in order of time.
+        begin_s: simulated seconds from the start at which the first bit is sent.
+        idle_s: at which the first idle one is.
+        frame_s: that a frame takes.
     """
 
     contact: Contact
-    recorded: int
+    stream: bytes
     idle: int
-    bursts: tuple[Burst, ...]
+    begin_s: float
+    idle_s: float
+    frame_s: float
+
+    @property
+    def recorded(self) -> int:
+        """Frames that arrived."""
+        return len(self.stream) // CADU
+
+    def bursts(self, counters: Counters, speed: float) -> Iterator[Burst]:
+        """Everything in order of time.
+
+        Args:
+            counters: of idle frames, kept from one pass to the next; they move on.
+            speed: simulated seconds in a real one; a faster link puts more frames into a datagram.
+        """
+        each = max(1, min(_MOST, int(_TICK_S * speed / self.frame_s)))
+        for first in range(0, self.recorded, each):
+            data = self.stream[first * CADU : (first + each) * CADU]
+            yield Burst(self.begin_s + (first * CADU + len(data)) / CADU * self.frame_s, data)
+        for first in range(0, self.idle, each):
+            data = frames.idle_cadus(min(each, self.idle - first), counters)
+            yield Burst(self.idle_s + (first * CADU + len(data)) / CADU * self.frame_s, data)
 
 
-def passes(replay: Replay, folder: Path, speed: float) -> Iterator[Pass]:
+def passes(replay: Replay, folder: Path) -> Iterator[Pass]:
     """The contacts of a replay in which the satellite was on the air, in order of time.
 
     Args:
         replay: that was run.
         folder: which holds its streams.
-        speed: simulated seconds in a real one; it decides how many frames go in a datagram.
 
     Raises:
         ConfigError: a recorded stream is not there.
     """
     rates = {one.name: one.down_bps for one in replay.stations}
-    counters = Counters()
     for contact in replay.contacts:
-        if contact.begin_ms is not None:
-            stream = _recorded(contact, folder)
-            yield _pass(contact, stream, rates[contact.station], replay, counters, speed)
+        if contact.begin_ms is None:
+            continue
+        stream = _recorded(contact, folder)
+        frame_s = 8 * CADU / rates[contact.station]
+        begin = (contact.begin_ms - replay.span.start_ms) / 1000
+        sent = max(len(stream) // CADU, contact.frames_sent)
+        room = int((contact.los_ms - contact.begin_ms) / 1000 / frame_s)
+        yield Pass(contact, stream, max(0, room - sent), begin, begin + sent * frame_s, frame_s)
 
 
 def _recorded(contact: Contact, folder: Path) -> bytes:
@@ -93,59 +120,36 @@ def _recorded(contact: Contact, folder: Path) -> bytes:
         ) from error
 
 
-def _pass(
-    contact: Contact, stream: bytes, bps: float, replay: Replay, counters: Counters, speed: float
-) -> Pass:
-    assert contact.begin_ms is not None
-    begin = (contact.begin_ms - replay.span.start_ms) / 1000
-    room = int((contact.los_ms - contact.begin_ms) / 1000 * bps // (8 * CADU))
-    arrived = len(stream) // CADU
-    sent = max(arrived, contact.frames_sent)
-    idle = max(0, room - sent)
-    frame_s = 8 * CADU / bps
-    each = max(1, min(_MOST, int(_TICK_S * speed / frame_s)))
-    bursts = [
-        *_bursts(stream, begin, frame_s, each),
-        *_bursts(frames.idle_cadus(idle, counters), begin + sent * frame_s, frame_s, each),
-    ]
-    return Pass(contact, arrived, idle, tuple(bursts))
-
-
-def _bursts(stream: bytes, begin: float, frame_s: float, each: int) -> Iterator[Burst]:
-    for start in range(0, len(stream), each * CADU):
-        data = stream[start : start + each * CADU]
-        yield Burst(begin + (start + len(data)) / CADU * frame_s, data)
-
-
-def play(
-    bursts: Iterable[Burst],
-    send: Callable[[bytes], None],
-    speed: float,
-    longest_gap_s: float | None = None,
-    now: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Send every burst when its time has come.
+class Pace:
+    """Real time beside the simulated one.
 
     Args:
-        bursts: in order of time.
-        send: takes what goes in one datagram.
         speed: simulated seconds in a real one.
         longest_gap_s: real seconds to which longer silences, before the first burst too, are cut;
             None cuts none.
         now: the real time, seconds.
         sleep: waits real seconds.
     """
-    # The time at which the simulated one began; it moves back with every cut.
-    began = now()
-    for burst in bursts:
-        wait = began + burst.at_s / speed - now()
-        if longest_gap_s is not None and wait > longest_gap_s:
-            began -= wait - longest_gap_s
-            wait = longest_gap_s
-        if wait > 0:
-            sleep(wait)
-        send(burst.data)
+
+    def __init__(
+        self,
+        speed: float,
+        longest_gap_s: float | None = None,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._speed, self._longest, self._now, self._sleep = speed, longest_gap_s, now, sleep
+        # The real time at which the simulated one began; with every cut it moves back.
+        self._began = now()
+
+    def wait(self, at_s: float) -> None:
+        """Wait until a simulated time, seconds from the start, has come."""
+        left = self._began + at_s / self._speed - self._now()
+        if self._longest is not None and left > self._longest:
+            self._began -= left - self._longest
+            left = self._longest
+        if left > 0:
+            self._sleep(left)
 
 
 class Sender:
@@ -168,27 +172,25 @@ class Sender:
             )
         self.where = where
 
-    def play(self, bursts: Iterable[Burst], speed: float, longest_gap_s: float | None) -> None:
-        """`play` to this address.
+    def send(self, bursts: Iterable[Burst], pace: Pace) -> None:
+        """Send every burst when its time has come.
 
         Raises:
             OutputError: the network does not take the datagrams.
         """
         with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as link:
-
-            def send(data: bytes) -> None:
+            for burst in bursts:
+                pace.wait(burst.at_s)
                 try:
-                    link.sendto(data, self._to)
+                    link.sendto(burst.data, self._to)
                 except ConnectionRefusedError:
                     # Nobody listens yet, or no more. A satellite does not know either.
-                    pass
+                    continue
                 except OSError as error:
                     raise OutputError(
                         f"{self.where}: cannot be sent to ({error.strerror or error}); give an "
                         "address that this machine reaches"
                     ) from error
-
-            play(bursts, send, speed, longest_gap_s)
 
 
 def _is_here(host: str) -> bool:
