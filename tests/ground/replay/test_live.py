@@ -32,12 +32,12 @@ BPS = 8 * CADU * 10  # ten frames a second
 def folder(tmp_path_factory):
     """A replay of three contacts: one with loss, one with nothing to send, one not used."""
     folder = tmp_path_factory.mktemp("replay")
-    products = [make_product(1), make_product(2), noisy_product(3, 64)]
+    products = [make_product(1), noisy_product(2, 160)]
     with Outbox(folder / "outbox.sqlite") as outbox:
         for one in products:
             outbox.record(one.scene_id, one.model_id, [Item(pack(one), 1.0)], [], START)
         sent = fill(outbox, 100_000, 2, now_ms=START).stream
-    arrived, report = impair(sent, 6, 0.1)
+    arrived, report = impair(sent, 1, 0.1)
     (folder / "one.bin").write_bytes(arrived)
     replay = example()
     used = result.Contact(
