@@ -7,16 +7,18 @@ that installs them.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from onboard import control, rawchip, slots
+from onboard import control, files, rawchip, slots
 from onboard import patch as patches
 from onboard.acks import Acks
 from onboard.area import Area, contains
 from onboard.commander import Commander, Refused
-from onboard.errors import BundleError, CommandError
+from onboard.errors import BundleError, CommandError, FloodsatError
 from onboard.inbox import DONE, SUFFIXES
 from onboard.link.acks import Ack
 from onboard.outbox import Item, Kind, Outbox, clock_ms
@@ -113,8 +115,17 @@ class Satellite:
         if not path.exists():
             raise BundleError(f"{name}: did not come up")
         install = slots.install if path.is_dir() else patches.install
-        slot = install(path, self._folders.slots, self._engine)
+        try:
+            slot = install(path, self._folders.slots, self._engine)
+        except FloodsatError as error:
+            raise CommandError(self._brief(str(error))) from error
         return f"installed in slot {slot}"
+
+    def _brief(self, text: str) -> str:
+        """A reason without the folders of this computer: an acknowledgement has little room."""
+        for folder in (self._folders.bundles, self._folders.slots):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return re.sub(rf"{re.escape(files.PART)}\w+{re.escape(os.sep)}?", "", text)
 
     def acknowledge(self, ack: Ack) -> None:
         """Put an acknowledgement where downlinks find it."""
