@@ -29,12 +29,16 @@ ALL = "all"
 )
 def command(name: str, out: Path, quick: bool, data: Path) -> None:
     """Run the experiment NAME, or all of them; see docs/experiments."""
+    import logging
+
     from rich.console import Console
     from rich.table import Table
 
     from onboard import files
     from training.lab import ground as grounds
 
+    # Every training traces a graph of its own, which TensorFlow thinks a mistake.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     console = Console(stderr=True)
     files.make_folder(out)
     effort = grounds.QUICK if quick else grounds.FULL

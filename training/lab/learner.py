@@ -221,7 +221,8 @@ def gradient(learned: Learned, chip: Chip) -> npt.NDArray[np.float32]:
     tile = tf.constant(learned.tile(chip))
     known = (chip.water != UNKNOWN)[None]
     target = (chip.water == 1).astype(np.float32)[None]
-    rest = silent(learned.network, 1, tile.shape[1], np.random.default_rng(0))
+    ones = silent(learned.network, 1, tile.shape[1], np.random.default_rng(0))
+    rest = {name: tf.constant(mask) for name, mask in ones.items()}
     with tf.GradientTape() as tape:
         tape.watch(tile)
         logit = learned.model({"tile": tile, **rest}, training=False)[..., 0]
