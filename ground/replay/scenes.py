@@ -36,8 +36,8 @@ Samples = npt.NDArray[Any]
 
 MADE = 1
 """Counts up when the same capture gives another file."""
-SIDE = 384
-"""Pixels of a generated frame's side where its recipe says nothing: 11.5 km at 30 m."""
+SIDE = 256
+"""Pixels of a generated frame's side where its recipe says nothing: 7.7 km at 30 m."""
 GSD_M = 30.0
 META = "scene.json"
 MADE_BANDS = VNIR4.bands

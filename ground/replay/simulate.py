@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from ground.replay.findings import Played, found
 from ground.replay.flight import fly
 from ground.replay.log import FlightLog
 from ground.replay.pictures import footprint
+from ground.replay.plots import write_plots
 from ground.replay.scenario import Scenario, StrategyName
 from ground.replay.scenes import grid_of, scenes, truth_of
 from ground.replay.strategies import RULES, TITLES
@@ -24,6 +26,8 @@ from onboard import engines, files, signing
 from onboard.engines import Engine
 
 SHOWN: StrategyName = "prioritised"
+_MEMORY = Path("/dev/shm")
+_ROOM = 1 << 30
 Tell = Callable[[str, int, int], None]
 """Takes what is being done, how much of it is done, and of how much."""
 
@@ -39,7 +43,7 @@ def simulate(
 
     Args:
         plan: the scenario over its orbit.
-        out: an empty folder; gets ``replay.json``, pictures, and the stream of every contact.
+        out: an empty folder; gets ``replay.json``, plots, pictures, and the stream of every contact.
         cache: folder where frames, maps and pictures are kept from one replay to the next.
         jobs: processes that make frames at once; one a core if None.
         tell: takes how far it is.
@@ -57,6 +61,7 @@ def simulate(
     for name in flying(plan.scenario):
         played.logs[name] = _flown(played, name, cache, tell, opened)
     replay = found(played, out, cache, lambda done, of: tell("pictures", done, of))
+    write_plots(replay, out)
     result.write(replay, out)
     return replay
 
@@ -105,7 +110,7 @@ def _flown(
         cache,
         (signing.DEMO_KEY,),
     )
-    folder = Path(tempfile.mkdtemp(prefix="floodsat-replay-"))
+    folder = Path(tempfile.mkdtemp(prefix="floodsat-replay-", dir=_workplace()))
     try:
         title = TITLES[name]
         return fly(
@@ -113,3 +118,15 @@ def _flown(
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _workplace() -> Path | None:
+    """Where the satellite's storage lies: in memory where there is room, else wherever usual.
+
+    The satellite makes everything durable that it writes, a hundred times a simulated day; that
+    it survives a power cut is for the tests of the service to show, not for this computer's disk.
+    """
+    with contextlib.suppress(OSError):
+        if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM:
+            return _MEMORY
+    return None
