@@ -334,7 +334,8 @@ class Latency:
     Attributes:
         n: how many came.
         never: how many were due and had not come at the end.
-        median_s, p90_s: of those that came; None where none did.
+        median_s, p90_s: within which at least half, or nine of ten, of all that were due had
+            come; what never came counts as late without end. None where so many had not come.
         seconds: each of them, sorted.
     """
 

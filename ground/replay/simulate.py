@@ -43,7 +43,7 @@ def simulate(
 
     Args:
         plan: the scenario over its orbit.
-        out: an empty folder; gets ``replay.json``, plots, pictures, and the stream of every contact.
+        out: an empty folder; gets ``replay.json``, plots, pictures and streams.
         cache: folder where frames, maps and pictures are kept from one replay to the next.
         jobs: processes that make frames at once; one a core if None.
         tell: takes how far it is.

@@ -108,17 +108,18 @@ def lead(replay: Replay) -> list[str]:
 
 def _soon(ours: Strategy, today: Strategy | None) -> str:
     if ours.alert.median_s is None:
-        return "No alert of it had reached the ground at the end."
+        return "Of fewer than half of these floods a word had reached the ground at the end."
     text = (
-        f"Half of the alerts that came were on the ground within {duration(ours.alert.median_s)} "
-        f"of the picture"
+        f"Of half of these floods the first word was on the ground within "
+        f"{duration(ours.alert.median_s)} of the picture"
     )
     if ours.map.median_s is not None:
-        text += f", half of the maps within {duration(ours.map.median_s)}"
+        text += f", the map within {duration(ours.map.median_s)}"
     if today is None:
         return text + "."
     if today.map.median_s is None:
-        return f"{text}. Sending whole frames, as is done today, brought none of them down."
+        few = "fewer than half" if today.map.n else "none of them"
+        return f"{text}. Sending whole frames, as is done today, brought {few} down."
     text += f". Sending whole frames, as is done today, takes {duration(today.map.median_s)}"
     if today.map.never > ours.map.never:
         due = today.map.n + today.map.never
@@ -139,7 +140,7 @@ def figures(replay: Replay) -> list[Figure]:
 
 def _soon_figure(label: str, found: Latency, today: Latency | None) -> Figure:
     value, unit = split_duration(found.median_s)
-    detail = f"median; 9 of 10 within {duration(found.p90_s)}; {arrived(found)}"
+    detail = f"half of the floods; 9 of 10 within {duration(found.p90_s)}; {arrived(found)}"
     if today is not None:
         detail += f". Whole frames: {duration(today.median_s)}"
     return Figure(value, unit, f"from picture to {label}", detail)
