@@ -121,7 +121,8 @@ def _pass(samples: Samples, folder: Path, clock: Clock) -> Passage:
     segmenter = Segmenter(loaded, engines.load(engines.DEFAULT, loaded), loaded.passes, MASK_SEED)
     # The demo is about what a responder gets; chips for labelling are for who trains the network.
     limits = loaded.limits.with_value("max_chips", 0)
-    runtime = Runtime(segmenter, limits, PermanentWater(samples.permanent))
+    reference = PermanentWater(samples.permanent)
+    runtime = Runtime(segmenter, limits, reference, tables=loaded.tables)
     with Outbox(onboard / "outbox.sqlite") as outbox:
         flown = runtime.fly(samples.frame, outbox)
         if flown.product_id is None:
@@ -135,7 +136,7 @@ def _pass(samples: Samples, folder: Path, clock: Clock) -> Passage:
         stream, channel = impair(sent.stream, CHANNEL_SEED, FRAME_LOSS)
         files.write_bytes(link / "received.bin", stream)
     with clock.stage("receive"):
-        reception = receive(stream, "link/received.bin")
+        reception = receive(stream, "link/received.bin", reference=reference)
         for data, product in reception.products:
             files.write_bytes(folder / "maps" / f"{product.stem}.fsp", data)
     if not reception.products:

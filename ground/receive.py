@@ -13,7 +13,7 @@ import dataclasses
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ground.memory import Memory
 from ground.reassembly import File, Reassembly, Unfinished
@@ -21,7 +21,7 @@ from ground.sequencer import Placed, Sequencer
 from onboard import chip as chips
 from onboard import rawchip
 from onboard.chip import Chip
-from onboard.errors import ProductError, StreamError
+from onboard.errors import OtherReferenceError, ProductError, StreamError
 from onboard.link import acks, alerts, frames, housekeeping, packets
 from onboard.link.acks import Ack
 from onboard.link.alerts import Alert
@@ -32,6 +32,7 @@ from onboard.link.housekeeping import Housekeeping
 from onboard.link.packets import Packet
 from onboard.product import ID_BYTES, Product, unpack
 from onboard.rawchip import RawChip
+from onboard.reference_water import Reference
 
 CHUNK = 1 << 16
 _APIDS = frozenset(int(apid) for apid in Apid)
@@ -109,6 +110,23 @@ class Report:
         return figures
 
 
+class Locked(NamedTuple):
+    """A product that arrived whole, with its id verified, but cannot be decoded here.
+
+    Attributes:
+        data: its bytes, to be kept.
+        why: what is missing, and the cure.
+    """
+
+    data: bytes
+    why: str
+
+    @property
+    def stem(self) -> str:
+        """A short name for files, as a product's."""
+        return self.data[-ID_BYTES:].hex()[:12]
+
+
 @dataclass(frozen=True)
 class Reception:
     """What a stream held.
@@ -126,6 +144,7 @@ class Reception:
         expected: APID → sequence count of the next packet.
         arrived: id of a file, or bytes of an alert or an acknowledgement → how many bytes of the
             stream had come when it was whole for the first time.
+        locked: products that arrived whole but cannot be decoded with what is at hand.
     """
 
     products: list[tuple[bytes, Product]]
@@ -139,6 +158,7 @@ class Reception:
     raws: list[tuple[bytes, RawChip]]
     expected: dict[int, int]
     arrived: dict[bytes, int]
+    locked: list[Locked]
 
 
 def receive(
@@ -147,6 +167,7 @@ def receive(
     frame_length: int = frames.DEFAULT_LENGTH,
     spacecraft: int = SPACECRAFT_ID,
     memory: Memory | None = None,
+    reference: Reference | None = None,
 ) -> Reception:
     """Receive a stream.
 
@@ -156,13 +177,14 @@ def receive(
         frame_length: of a frame without sync marker.
         spacecraft: whose frames are wanted.
         memory: what earlier receptions left; it is not changed.
+        reference: permanent water, which guided products are decoded with.
 
     Raises:
         StreamError: there is no verified frame of this spacecraft in it.
     """
     chunks = [stream] if isinstance(stream, bytes) else stream
     report = Report()
-    station = _Station(report)
+    station = _Station(report, reference)
     if memory is not None:
         memory = copy.deepcopy(memory)
         station.files.resume(memory.open, memory.former)
@@ -340,8 +362,10 @@ class PacketExtractor:
 class _Station:
     """Sorts packets by APID and keeps what they hold."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, reference: Reference | None = None) -> None:
         self.report = report
+        self._reference = reference
+        self._locked: dict[bytes, Locked] = {}
         self._expected: dict[int, int] = {}
         self._before: dict[int, int] = {}
         self._missing: dict[int, OrderedDict[int, None]] = {}
@@ -399,6 +423,7 @@ class _Station:
             list(self._raws.values()),
             self._expected,
             self._arrived,
+            list(self._locked.values()),
         )
 
     def _count(self, packet: Packet, apid: Apid) -> None:
@@ -463,7 +488,12 @@ class _Station:
             known = raw.raw_id in self._raws
             self._raws.setdefault(raw.raw_id, (data, raw))
         else:
-            product = unpack(data)
+            try:
+                product = unpack(data, self._reference)
+            except OtherReferenceError as error:
+                known = data[-ID_BYTES:] in self._locked
+                self._locked[data[-ID_BYTES:]] = Locked(data, str(error))
+                return known
             known = product.product_id in self._products
             self._products.setdefault(product.product_id, (data, product))
         return known

@@ -37,6 +37,7 @@ from onboard.triage import Limits
 
 if TYPE_CHECKING:
     from onboard import signing
+    from onboard.tables import Tables
 
 FORMAT = 1
 COMMON = "common"
@@ -126,6 +127,22 @@ class Bundle:
         """What scores crops for being unlike the training; None in bundles from before it."""
         data = self.manifest.get("oddity")
         return None if data is None else Oddity.from_json(data)
+
+    @property
+    def tables(self) -> Tables | None:
+        """What products are coded by; None where the bundle carries none, or they are not loaded.
+
+        Raises:
+            ProductError: they are of a newer format.
+        """
+        from onboard import tables
+
+        data = self.content.get(tables.FILE)
+        return None if data is None else tables.learn(data)
+
+    def learn(self) -> None:
+        """Make what its products are coded by known here; see `onboard.tables`."""
+        _ = self.tables
 
     @property
     def sets(self) -> Mapping[str, Any]:

@@ -46,6 +46,10 @@ class ProductError(FloodsatError, ValueError):
     """A product's bytes do not decode to a whole, verified product."""
 
 
+class OtherReferenceError(ProductError):
+    """A product is coded against a permanent-water reference that is not at hand."""
+
+
 class StreamError(FloodsatError, ValueError):
     """A downlink stream holds nothing that can be used."""
 

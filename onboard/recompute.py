@@ -128,6 +128,7 @@ def recompute(
         FrameError: the samples cannot be read.
         EngineError: the engine fails.
     """
+    from onboard import tables
     from onboard.runtime import Runtime
 
     own = with_thresholds(segmenter, Thresholds(sent.water_threshold, sent.cloud_threshold))
@@ -139,7 +140,8 @@ def recompute(
         sent.mask,
         np.zeros(sent.mask.shape, np.float32),
     )
-    runtime = Runtime(witness, segmenter.bundle.limits, reference)
+    by = tables.find(sent.tables_id) if sent.tables_id else None
+    runtime = Runtime(witness, segmenter.bundle.limits, reference, tables=by)
     found = runtime.look(frame, scene_id)
     rested = replace(found, seen=replace(found.seen, classes=sent.mask))
     made, resting = (runtime.product(frame, scene_id, one) for one in (found, rested))

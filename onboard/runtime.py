@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,9 +38,11 @@ from onboard.product import (
     summarise,
 )
 from onboard.profile import Profile
+from onboard.reduced import divide, grade
 from onboard.reference_water import Reference
 from onboard.scene import OpenFrame
 from onboard.segment import Segmenter
+from onboard.tables import Tables
 from onboard.triage import Decision, Limits, Outcome, Sight, decide
 
 DAY_MS = 86_400_000
@@ -223,7 +225,9 @@ class Runtime:
     """What flies: a segmenter, the limits of triage and, where there are, reference and profile.
 
     A frame that lies beyond ``area``, where there is one, is passed over. ``judge`` says what
-    becomes of a frame; a replay compares triage with other rules.
+    becomes of a frame; a replay compares triage with other rules. With ``tables`` products are a
+    fraction of the size; where flood was counted they are then *guided*, unless ``guided`` is
+    false: only a ground that has the reference can decode them. See `onboard.product`.
     """
 
     segmenter: Segmenter
@@ -233,6 +237,8 @@ class Runtime:
     max_pixels: int = MAX_PIXELS
     area: Area | None = None
     judge: Callable[[Sight, Limits, int], Decision] = decide
+    tables: Tables | None = None
+    guided: bool = True
 
     def fly(self, path: Path, outbox: Outbox, around: Around = PLAIN) -> Flown:
         """Process one frame once, and queue what it gives.
@@ -356,12 +362,37 @@ class Runtime:
     ) -> tuple[bytes, bytes, tuple[float, float] | None]:
         """The product, empty where it is not sent, its alert, as bytes, and their place."""
         product = self._product(frame, scene_id, found, acquired)
-        packed = pack(product) if Outcome.PRODUCT in found.decision.outcomes else b""
+        packed = b""
+        if Outcome.PRODUCT in found.decision.outcomes:
+            packed = pack(product, self.tables, self._permanent(found))
         possible, likely = self._wet(found.seen, found.beyond)
         alert = alerts.alert_for(
             product, packed[-ID_BYTES:] or None, found.sight, likely if likely.any() else possible
         )
         return packed, alerts.pack(alert), alert.place
+
+    def _permanent(self, found: Found) -> Flags | None:
+        """What the mask is coded against, bool ``(H, W)``; None if it is coded alone."""
+        if self.tables is None or not self.guided or found.beyond is None:
+            return None
+        return ~found.beyond
+
+    def _maps(self, seen: Observation) -> dict[str, Any]:
+        """The reduced maps of uncertainty, and their levels."""
+        observed, by = observed_pixels(seen.classes), self.tables
+        if by is None:
+            return {
+                "entropy": quantise(seen.entropy, observed),
+                "epistemic": quantise(seen.epistemic, observed, power=EPISTEMIC_POWER),
+            }
+        return {
+            "block": by.block,
+            "levels": by.levels,
+            "entropy": grade(seen.entropy, observed, by.block, by.entropy),
+            "epistemic": grade(seen.epistemic, observed, by.block, by.epistemic),
+            "entropy_levels": by.entropy.values,
+            "epistemic_levels": by.epistemic.values,
+        }
 
     def _chips(
         self, frame: OpenFrame, scene_id: bytes, found: Found, acquired: int | None
@@ -395,7 +426,6 @@ class Runtime:
         self, frame: OpenFrame, scene_id: bytes, found: Found, acquired: int | None
     ) -> Product:
         bundle, seen = self.segmenter.bundle, found.seen
-        observed = observed_pixels(seen.classes)
         reference = self.reference if found.beyond is not None else None
         return Product(
             scene_id=scene_id,
@@ -415,8 +445,8 @@ class Runtime:
             acquired_sigma_s=frame.capture.time_sigma_s,
             conditions=frame.conditions,
             mask=seen.classes,
-            entropy=quantise(seen.entropy, observed),
-            epistemic=quantise(seen.epistemic, observed, power=EPISTEMIC_POWER),
+            **self._maps(seen),
+            regions=divide(seen.classes, seen.entropy, seen.epistemic, found.beyond),
             statistics=summarise(
                 seen.classes,
                 seen.entropy,

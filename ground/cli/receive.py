@@ -87,12 +87,13 @@ def command(
     permanent = PermanentWater(reference) if reference is not None else None
     memory = memories.load(out)
     chunks = sources.chunks(stream, seconds, idle_seconds)
-    reception = receive(chunks, name=stream, memory=memory)
+    reception = receive(chunks, name=stream, memory=memory, reference=permanent)
     make_folder(out)
     files = [_write(data, product, out, permanent) for data, product in reception.products]
+    kept = [(one.data, out / f"{one.stem}.fsp") for one in reception.locked]
     chips = [(data, out / _place(chip)) for data, chip in reception.chips]
     raws = [(data, out / _place(raw)) for data, raw in reception.raws]
-    for data, path in chips + raws:
+    for data, path in kept + chips + raws:
         if not path.is_file() or path.read_bytes() != data:
             write_bytes(path, data)
     text = json.dumps(_to_json(reception, files), indent=2) + "\n"
@@ -108,6 +109,7 @@ def command(
     if return_file is not None:
         click.echo(f"{return_file}: {len(returned)} bytes to send up")
     problems = [one.problem for one in files if one.problem]
+    problems += [f"{out / one.stem}.fsp: kept, but {one.why}" for one in reception.locked]
     for problem in problems:
         click.echo(f"floodsat: {problem}", err=True)
     if problems:

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 @options.trust
 @options.profile
 @options.json_file
+@click.option(
+    "--unguided",
+    is_flag=True,
+    help="Code masks so that a ground without the reference can decode them; larger.",
+)
 @click.option("--watch", type=options.PATH, help="Folder where frames arrive: run as a service.")
 @click.option("--settings", type=options.PATH, help="TOML file of the service's settings.")
 @click.option("--once", is_flag=True, help="With --watch: end when the inbox is empty.")
@@ -53,6 +58,7 @@ def command(
     trust: tuple[Path, ...],
     profile: Path | None,
     json_file: Path | None,
+    unguided: bool,
     watch: Path | None,
     settings: Path | None,
     once: bool,
@@ -67,7 +73,8 @@ def command(
     docs/flight-software.md.
     """
     _check(scenes, watch, {"--settings": settings, "--once": once, "--limit": limit}, json_file)
-    flight = Flight(slots, engine, passes, seed, list(trust) or None, reference, profile)
+    keys = list(trust) or None
+    flight = Flight(slots, engine, passes, seed, keys, reference, profile, not unguided)
     if watch is None:
         _fly(flight, scenes, outbox, json_file)
     else:
@@ -106,6 +113,7 @@ class Flight(NamedTuple):
     keys: list[Path] | None
     reference: Path | None
     profile: Path | None
+    guided: bool = True
 
 
 def _serve(
@@ -302,7 +310,15 @@ def make_runtime(
     segmenter = Segmenter(bundle, engine, flight.passes or bundle.passes, flight.seed)
     state = control.read(flight.slots).control
     limits = with_limits(bundle.limits, state.limits)
-    return Runtime(segmenter, limits, known, camera, area=state.area)
+    return Runtime(
+        segmenter,
+        limits,
+        known,
+        camera,
+        area=state.area,
+        tables=bundle.tables,
+        guided=flight.guided,
+    )
 
 
 def _opened(

@@ -24,7 +24,12 @@ UPLINK_BYTES = {"tflite-int8": 500_000, "myriad": 1_500_000}
 @click.argument("path", type=options.PATH)
 @options.trust
 @options.json_file
-def command(path: Path, trust: tuple[Path, ...], json_file: Path | None) -> None:
+@click.option(
+    "--reference", type=options.PATH, help="Permanent-water raster, which guided products need."
+)
+def command(
+    path: Path, trust: tuple[Path, ...], json_file: Path | None, reference: Path | None
+) -> None:
     """Verify PATH and show what it holds: a bundle's folder, a .blob, .fsp, .fsc or .fsr file.
 
     A .fsp file is a product, a .fsc file a chip for labelling, a .fsr file a raw chip.
@@ -38,13 +43,15 @@ def command(path: Path, trust: tuple[Path, ...], json_file: Path | None) -> None
         found = _bundle(path, list(trust) or None)
         inspect_tables.bundle(found)
     else:
-        found, show = _file(path, _read(path))
+        found, show = _file(path, _read(path), reference)
         show(found)
     if json_file is not None:
         write_text(json_file, json.dumps(found, indent=1) + "\n")
 
 
-def _file(path: Path, data: bytes) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]:
+def _file(
+    path: Path, data: bytes, reference: Path | None
+) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], None]]:
     """What a file holds, by its first bytes, and what shows it."""
     from onboard import chip, rawchip
     from onboard.cli import inspect_tables
@@ -55,7 +62,7 @@ def _file(path: Path, data: bytes) -> tuple[dict[str, Any], Callable[[Mapping[st
         return _chip(path, data), inspect_tables.product
     if data.startswith(rawchip.MAGIC):
         return _raw(path, data), inspect_tables.product
-    return _product(path, data), inspect_tables.product
+    return _product(path, data, reference), inspect_tables.product
 
 
 def _bundle(path: Path, keys: list[Path] | None) -> dict[str, Any]:
@@ -184,15 +191,17 @@ def _raw(path: Path, data: bytes) -> dict[str, Any]:
     }
 
 
-def _product(path: Path, data: bytes) -> dict[str, Any]:
+def _product(path: Path, data: bytes, reference: Path | None) -> dict[str, Any]:
     from onboard.conditions import condition_names
     from onboard.errors import ProductError
     from onboard.product import MAX_BYTES, unpack
+    from onboard.reference_water import PermanentWater
 
     if len(data) > MAX_BYTES:
         raise ProductError(f"{path}: is larger than any product; give a .fsp file")
+    known = None if reference is None else PermanentWater(reference)
     try:
-        product = unpack(data)
+        product = unpack(data, known)
     except ProductError as error:
         raise ProductError(f"{path}: {error}") from error
     fields = {f.name: getattr(product, f.name) for f in dataclasses.fields(product)}
@@ -201,6 +210,7 @@ def _product(path: Path, data: bytes) -> dict[str, Any]:
     fields["georef"] = dataclasses.asdict(product.georef)
     fields["statistics"] = dataclasses.asdict(product.statistics)
     fields["acquired_quality"] = product.acquired_quality.text
+    fields["regions"] = [one._asdict() for one in product.region_table]
     fields["conditions"] = list(condition_names(product.conditions))
     plain = {k: v.hex() if isinstance(v, bytes) else v for k, v in fields.items()}
     return {**plain, "subject": product.subject, "bytes": len(data)}

@@ -161,7 +161,8 @@ def run(asked: Asked, seed: int | None, passes: int | None, out: Path | None) ->
     from onboard.profile import load
     from onboard.segment import Segmenter
 
-    sent = read_product(asked.product)
+    _learn_tables(asked)
+    sent = read_product(asked.product, asked.reference)
     reference = _reference(asked, sent)
     camera = None if asked.profile is None else load(asked.profile)
     loaded, engine, notes = _open(asked, sent)
@@ -213,19 +214,28 @@ def _compare(
     return result, written
 
 
-def read_product(path: Path) -> Product:
-    """A product's file.
+def _learn_tables(asked: Asked) -> None:
+    """Make the bundle's coding tables known, by which its products are decoded."""
+    from onboard import bundle as bundles
+
+    bundles.load(asked.bundle, [bundles.COMMON], asked.keys).learn()
+
+
+def read_product(path: Path, reference: Path | None = None) -> Product:
+    """A product's file; ``reference`` is permanent water, which guided products need.
 
     Raises:
         ProductError: it cannot be read, or is no whole product.
     """
     from onboard.errors import ProductError
     from onboard.product import MAX_BYTES, unpack
+    from onboard.reference_water import PermanentWater
     from onboard.toml import read_bytes
 
     data = read_bytes(path, "a product's .fsp file", ProductError, MAX_BYTES)
+    known = None if reference is None else PermanentWater(reference)
     try:
-        return unpack(data)
+        return unpack(data, known)
     except ProductError as error:
         raise ProductError(f"{path}: {error}") from error
 

@@ -11,7 +11,7 @@ import pytest
 
 from ground import answers, reassembly, receive, sequencer
 from ground import memory as memories
-from onboard import coding
+from onboard import coding, product_header
 from onboard import product as products
 from onboard.conditions import Condition
 from onboard.georef import Georef
@@ -30,6 +30,7 @@ from onboard.link.apid import SPACECRAFT_ID, Apid
 from onboard.link.counters import Counters
 from onboard.link.housekeeping import Flag, Housekeeping, State, Status
 from onboard.product import Product, Statistics, TimeQuality, pack, unpack
+from onboard.reduced import Regions
 from onboard.triage import Sight
 from tests.tables import cells_under
 
@@ -38,7 +39,7 @@ HEADER_NAMES = """
 scene_id model_id sensor engine seed passes acquired_ms acquired_quality reference_version
 water_threshold cloud_threshold operating_point width height crs transform geolocation_sigma_m
 block levels counts water_area_m2 mean_entropy mean_epistemic mean_p_water flood flood_area_m2
-acquired_sigma_s conditions
+acquired_sigma_s conditions level_values regions region_flood guide
 """
 SENT_MS = 1_700_000_000_123
 
@@ -66,6 +67,20 @@ def example_product() -> Product:
         block=2,
         acquired_sigma_s=0.5,
         conditions=Condition.LOW_SUN,
+    )
+
+
+def full_product() -> Product:
+    """The example with every field that is left out of it."""
+    scale = (0.125, 0.5)
+    return dataclasses.replace(
+        example_product(),
+        entropy=np.array([[1, 0], [0, 255]], np.uint8),
+        epistemic=np.array([[0, 0], [1, 255]], np.uint8),
+        levels=2,
+        entropy_levels=scale,
+        epistemic_levels=scale,
+        regions=Regions(4, b"\x20", b"\x03", (2,)),
     )
 
 
@@ -253,14 +268,14 @@ def test_coding_table():
 def test_header_table_names_every_key_in_order():
     table = rows("| key | field | type | limits |")
     names = [re.match(r"\w+", row[1]).group() for row in table]
-    items = products._header_items(example_product())
+    items = product_header.items_of(full_product(), bytes(4))
     assert [int(row[0]) for row in table] == sorted(items)
     assert names == HEADER_NAMES.split()
 
 
 def test_header_types():
     kinds = {"bytes": bytes, "text": str, "integer": int, "float": float}
-    items = products._header_items(example_product())
+    items = product_header.items_of(full_product(), bytes(4))
     for key, _, kind, _ in rows("| key | field | type | limits |"):
         expected = kinds.get(kind.split()[0], list)
         assert isinstance(items[int(key)], expected), key

@@ -4,11 +4,12 @@ import dataclasses
 import hashlib
 import math
 import struct
+from pathlib import Path
 
 import cbor2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from onboard import product as products
@@ -29,6 +30,7 @@ from onboard.product import (
     summarise,
     unpack,
 )
+from onboard.reduced import Regions, Scale, divide, grade
 from tests.products import blobs, make_product
 
 SMALL = pack(make_product(mask=blobs(6, 7, 2)))
@@ -105,9 +107,19 @@ def test_round_trip_of_any_field(**fields):
     st.sampled_from(["", WKT, "EPSG:3413"]),
 )
 def test_round_trip_of_any_grid(transform, crs):
+    a, b, _, d, e, _ = transform
+    assume(not crs or a * e - b * d != 0)
     product = make_product(mask=blobs(5, 4, 1))
     product = dataclasses.replace(product, georef=Georef(4, 5, crs, transform))
     same(product, unpack(pack(product)))
+
+
+@pytest.mark.parametrize(
+    "transform", [(0.0,) * 6, (1.0, 2.0, 0.0, 2.0, 4.0, 0.0), (1e-4, 0.0, 0.0, 0.0, -1e-4, 95.0)]
+)
+def test_a_geolocation_that_is_nonsense_is_refused(transform):
+    with pytest.raises(ProductError, match="geolocation is nonsense"):
+        make_product(mask=blobs(5, 4, 1), georef=Georef(4, 5, "EPSG:4326", transform))
 
 
 def test_packing_is_deterministic():
@@ -127,7 +139,7 @@ def test_golden_bytes():
     assert (
         pack(product).hex()
         == (
-            "46535052010000a8000000e6"
+            "46535052020000a8000000e6"
             "b10158200000000000000000000000000000000000000000000000000000000000000000"
             "025820000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
             "036d73656e74696e656c325f6c3163046d74666c69746520322e31322e300507061008010af9"
@@ -375,8 +387,8 @@ def test_bytes_behind_the_end_are_refused(extra):
 
 
 def test_a_newer_version_names_the_cure():
-    newer = resealed(SMALL[:4] + b"\x02" + SMALL[5:-16])
-    with pytest.raises(ProductError, match=r"version 2.*update FloodSat on the ground"):
+    newer = resealed(SMALL[:4] + b"\x03" + SMALL[5:-16])
+    with pytest.raises(ProductError, match=r"version 3.*update FloodSat on the ground"):
         unpack(newer)
 
 
@@ -502,3 +514,99 @@ def test_a_product_of_before_the_conditions_reads_and_repacks_as_it_was():
 def test_conditions_and_errors_of_time_have_limits(changes):
     with pytest.raises(ProductError):
         make_product(**changes)
+
+
+def test_version_1_is_still_read():
+    # Made by the software before version 2: make_product(3, reference_version=bytes(range(16)),
+    # acquired_sigma_s=0.5) of tests/products.py.
+    data = (Path(__file__).parent / "vectors" / "product-v1.fsp").read_bytes()
+    found = unpack(data)
+    again = make_product(3, reference_version=bytes(range(16)), acquired_sigma_s=0.5)
+    assert (found.version, found.product_id) == (1, data[-16:])
+    assert (found.regions, found.tables_id, found.guided) == (None, b"", False)
+    np.testing.assert_array_equal(found.mask, again.mask)
+    np.testing.assert_array_equal(found.entropy, again.entropy)
+    assert found.statistics == again.statistics
+    later = unpack(pack(found))
+    assert later.version == products.FORMAT_VERSION
+    np.testing.assert_array_equal(later.mask, found.mask)
+
+
+def test_no_bytes_at_all_are_refused_in_one_line():
+    with pytest.raises(ProductError, match="no bytes at all; receive the product again"):
+        unpack(b"")
+
+
+def test_regions_are_carried_and_told():
+    mask = blobs(300, 400, 3)
+    nats = np.linspace(0, 0.69, mask.size, dtype=np.float32).reshape(mask.shape)
+    beyond = np.arange(300)[:, None] + np.zeros(400) >= 150
+    regions = divide(mask, nats, nats / 10, beyond)
+    assert regions is not None
+    product = make_product(
+        mask=mask,
+        reference_version=bytes(16),
+        regions=regions,
+        statistics=summarise(mask, nats, nats / 10, nats, Georef(400, 300), beyond),
+        georef=Georef(400, 300),
+    )
+    found = unpack(pack(product)).region_table
+    assert [one[:4] for one in found] == [
+        (0, 0, 256, 256),
+        (0, 256, 256, 144),
+        (256, 0, 44, 256),
+        (256, 256, 44, 144),
+    ]
+    for one in found:
+        part = mask[one.row :, one.col :][: one.height, : one.width]
+        seen = observed_pixels(part)
+        inside = nats[one.row :, one.col :][: one.height, : one.width][seen]
+        own = beyond[one.row :, one.col :][: one.height, : one.width]
+        assert (one.water, one.cloud) == ((part == 1).sum(), (part == 2).sum())
+        assert one.flood == ((part == 1) & own).sum()
+        assert one.mean_entropy == pytest.approx(inside.mean(), abs=0.006)
+        assert one.mean_epistemic == pytest.approx(inside.mean() / 10, abs=0.002)
+
+
+def test_a_frame_of_one_region_names_none():
+    mask = blobs(256, 200, 3)
+    assert divide(mask, np.zeros(mask.shape), np.zeros(mask.shape)) is None
+    assert unpack(SMALL).region_table == ()
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [
+        Regions(0, b"\0", b"\0"),
+        Regions(64, b"\0\0", b"\0"),
+        Regions(64, b"\0", b"\0", (0,)),
+        Regions(1, bytes(1200), bytes(1200)),
+    ],
+)
+def test_regions_that_do_not_fit_are_refused(regions):
+    with pytest.raises(ProductError, match="cannot be made"):
+        make_product(mask=blobs(30, 40, 1), regions=regions)
+
+
+def test_levels_of_their_own_stand_for_their_nats():
+    mask = blobs(32, 32, 2)
+    nats = np.linspace(0, 0.6, mask.size, dtype=np.float32).reshape(mask.shape)
+    scale = Scale((0.125, 0.25), (0.05, 0.2, 0.45))
+    codes = grade(nats, observed_pixels(mask), 16, scale)
+    product = make_product(
+        mask=mask,
+        block=16,
+        levels=3,
+        entropy=codes,
+        epistemic=codes,
+        entropy_levels=scale.values,
+        epistemic_levels=scale.values,
+    )
+    found = unpack(pack(product))
+    np.testing.assert_array_equal(found.entropy_nats, np.float32(scale.values)[codes])
+    np.testing.assert_array_equal(found.epistemic_nats, np.float32(scale.values)[codes])
+    # The level of a mean counts the edges that it reaches.
+    edge = np.full((16, 16), 0.25)
+    assert grade(edge, np.ones(edge.shape, bool), 16, scale).tolist() == [[2]]
+    hidden = grade(edge, np.zeros(edge.shape, bool), 16, scale)
+    assert hidden.tolist() == [[products.NOT_OBSERVED]]
