@@ -25,6 +25,8 @@ from onboard.rasters import READ_ERRORS, unlocated_is_fine
 from onboard.sensor import Sensor
 
 UNKNOWN = 255
+LEFT_OUT = "left out"
+"""What ``unlabelled`` says in the ``dataset.toml`` of a folder that is labelled bit by bit."""
 CLASS_NAMES = ("land", "water", "cloud", "cloud_shadow", "ignore")
 FMASK_CLOUD_BIT = 1
 FMASK_ADJACENT_BIT = 2
@@ -68,6 +70,8 @@ class ChipFolder:
         generated: whether the chips come from ``floodsat synth``, not from a camera.
         ids: chip ids in natural order.
         groups: chip id → group; a set without ``index.csv`` is a single group per chip.
+        by_hand: whether it is labelled bit by bit: chips without a label are left out of ``ids``.
+        waiting: ids of those.
     """
 
     path: Path
@@ -80,18 +84,32 @@ class ChipFolder:
     generated: bool
     ids: tuple[str, ...]
     groups: dict[str, str]
+    by_hand: bool = False
+    waiting: tuple[str, ...] = ()
 
     @classmethod
-    def open(cls, path: Path) -> ChipFolder:
+    def open(cls, path: Path, unlabelled: bool = False) -> ChipFolder:
         """Read the description of a chip folder.
+
+        Args:
+            path: the folder.
+            unlabelled: whether it may be without any label yet, or without chips.
 
         Raises:
             DatasetError: no ``dataset.toml``, nonsense in it or in ``index.csv``, or no chips.
         """
         meta = _Meta(path / "dataset.toml")
         ids = tuple(sorted((p.stem for p in (path / "images").glob("*.tif")), key=_natural))
-        if not ids:
+        if not ids and not unlabelled:
             raise DatasetError(f"{path}: holds no chips; put them there as images/<id>.tif")
+        by_hand = meta.by_hand()
+        waiting = tuple(i for i in ids if by_hand and not (path / "labels" / f"{i}.tif").exists())
+        ids = tuple(i for i in ids if i not in set(waiting))
+        if not ids and not unlabelled:
+            raise DatasetError(
+                f"{path}: none of its {len(waiting)} chips is labelled yet; label them in QGIS and "
+                f"run 'floodsat labels {path}', see docs/labelling.md"
+            )
         return cls(
             path=path,
             name=str(meta.get("name")),
@@ -103,6 +121,8 @@ class ChipFolder:
             generated=bool(meta.get("generated", False)),
             ids=ids,
             groups=_read_groups(path / "index.csv", ids),
+            by_hand=by_hand,
+            waiting=waiting,
         )
 
     def check_sensor(self, sensor: Sensor) -> None:
@@ -247,6 +267,14 @@ class _Meta:
             )
         return tuple(bands)
 
+    def by_hand(self) -> bool:
+        word = self._values.get("unlabelled")
+        if word not in (None, LEFT_OUT):
+            raise DatasetError(
+                f"{self._path}: unlabelled = {word!r}; write {LEFT_OUT!r}, or leave the line away"
+            )
+        return word == LEFT_OUT
+
     def classes(self) -> dict[int, str]:
         table = self.get("classes")
         if not isinstance(table, dict):
@@ -281,10 +309,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def index_ids(path: Path) -> set[str]:
     """The chips that an ``index.csv`` names; none where there is no such file."""
-    return {row["id"] for row in _read_rows(path)} if path.exists() else set()
+    return {row["id"] for row in read_rows(path)} if path.exists() else set()
 
 
-def _read_rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of an ``index.csv``.
+
+    Raises:
+        DatasetError: it is no text with commas.
+    """
     try:
         # Spreadsheets put a byte order mark before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as lines:
@@ -298,7 +331,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 def _read_groups(path: Path, ids: tuple[str, ...]) -> dict[str, str]:
     if not path.exists():
         return {chip: chip for chip in ids}
-    rows = _read_rows(path)
+    rows = read_rows(path)
     for column in ("id", "group"):
         if rows and column not in rows[0]:
             raise DatasetError(f"{path}: has no column {column!r}; it needs id and group")

@@ -40,6 +40,7 @@ TRAINING = {
     "train": "fit the network to chip folders",
     "export": "make a signed bundle of a finished run",
     "evaluate": "score a bundle on labelled chips",
+    "labels": "chips that came down as a folder to label in QGIS and to train on",
     "synth": "generate frames and chips with truth",
     "data": "describe, divide and fetch chip folders",
     "bench": "time this machine: ratios, throughput, memory",

@@ -180,10 +180,14 @@ class _Tally:
 
 def _notes_on_files(folder: ChipFolder) -> list[str]:
     """Labels without an image, and rows of the index without a chip."""
-    ids, notes = set(folder.ids), []
+    ids, notes = {*folder.ids, *folder.waiting}, []
     for path in sorted((folder.path / "labels").glob("*.tif")):
         if path.stem not in ids:
             notes.append(f"{path}: has no image beside it; add it or take the label out")
+    if folder.waiting:
+        notes.append(
+            f"{folder.path}: {len(folder.waiting)} chips wait for a label and are left out"
+        )
     missing = sorted(index_ids(folder.path / "index.csv") - ids)
     if missing:
         notes.append(
