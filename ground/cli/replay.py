@@ -121,6 +121,7 @@ def _run(plan: Plan, out: Path, cache: Path, jobs: int | None) -> Replay:
 
     from ground.replay import result
     from ground.replay.page import write_page
+    from ground.replay.plots import write_plots
     from ground.replay.simulate import simulate
     from onboard.files import ours_to_replace, replacing_folder
 
@@ -137,6 +138,7 @@ def _run(plan: Plan, out: Path, cache: Path, jobs: int | None) -> Replay:
             bars.update(tasks[stage], completed=done, total=of)
 
         replay = simulate(plan, folder, cache, jobs, tell)
+        write_plots(replay, folder)
         write_page(replay, folder)
     return replay
 
@@ -149,8 +151,8 @@ def _show(replay: Replay, out: Path, console: Console, json_file: Path | None) -
     if json_file is not None:
         write_text(json_file, replay.to_json())
     console.print(tables.comparison(replay))
-    for warning in replay.warnings:
-        console.print(f"note: {warning}", soft_wrap=True)
+    for line in tables.lines(replay):
+        console.print(line, soft_wrap=True)
     console.print(f"[bold]page[/bold]  {(out / 'index.html').resolve()}", soft_wrap=True)
 
 
