@@ -92,7 +92,7 @@ class KeptSegmenter(Segmenter):
 def _load(path: Path) -> dict[str, Array] | None:
     """Kept arrays; None where there are none, or not whole ones: then they are made anew."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             return {name: kept[name] for name in (*_FIELDS, "classes", "valid")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
