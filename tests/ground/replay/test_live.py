@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import socket
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -21,7 +17,7 @@ from onboard.link.counters import Counters
 from onboard.link.downlink import fill
 from onboard.outbox import Item, Outbox
 from onboard.product import pack
-from tests.ground.replay.example import ROOT
+from tests.ground.replay.listening import free_port, receiver
 from tests.products import make_product, noisy_product
 from tests.replays import START, example
 
@@ -179,25 +175,6 @@ def test_a_stream_that_is_gone(replay, tmp_path):
         list(passes(replay, tmp_path))
 
 
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((sources.LOOPBACK, 0))
-        return probe.getsockname()[1]
-
-
-def await_listener(port, alive):
-    """Wait until somebody has the port: binding it fails then."""
-    for _ in range(600):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind((sources.LOOPBACK, port))
-            except OSError:
-                return
-        assert alive(), "the listener ended before it listened"
-        time.sleep(0.1)
-    pytest.fail("nobody listens")
-
-
 def send_all(replay, folder, port, speed):
     counters, pace = Counters(), Pace(speed, longest_gap_s=0.2)
     sender = Sender(f"udp://127.0.0.1:{port}")
@@ -210,26 +187,10 @@ def test_nobody_listening_is_no_error(replay, folder):
 
 
 def test_live_into_receive_in_another_process_gives_the_same_products(replay, folder, tmp_path):
-    port = free_port()
-    floodsat = [sys.executable, "-m", "onboard"]
     live_out = tmp_path / "live"
-    heard_at = [*floodsat, "receive", f"udp://127.0.0.1:{port}", "--out", str(live_out)]
-    listener = subprocess.Popen(
-        [*heard_at, "--idle-seconds", "1.5", "--seconds", "120"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        await_listener(port, lambda: listener.poll() is None)
+    with receiver(live_out, idle_seconds=1.5) as port:
         # Ten times as fast: a hundred frames a second, 112 kB/s.
         send_all(replay, folder, port, 10)
-        _, said = listener.communicate(timeout=120)
-    finally:
-        listener.kill()
-        listener.wait()
-    assert listener.returncode == 0, said
     recorded = receive((folder / "one.bin").read_bytes()).products
     assert {path.read_bytes() for path in live_out.glob("*.fsp")} == {data for data, _ in recorded}
     heard = json.loads((live_out / "reception.json").read_text())["report"]
