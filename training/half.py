@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onboard.engines import reference
+from onboard.engines.myriad import weighed
 from onboard.masks import Masks
 from onboard.network import CONVS_PER_BLOCK, STEM_STRIDE, Network
 from onboard.uncertainty import Moments
@@ -260,9 +261,10 @@ def _moments(graph: _Graph, correction: Floats, base: Floats, p_cloud: Floats) -
     log = graph.keep("log_surest", np.log(np.maximum(p, q)))
     squares = graph.keep("squares", p * p)
     mean_doubt, mean_log = graph.mean("mean_doubt", doubt), graph.mean("mean_log_surest", log)
-    return Moments(
+    moments = Moments(
         graph.mean("p_water", p),
         p_cloud,
         graph.keep("aleatoric", mean_doubt - mean_log),
         graph.mean("p_water_2", squares),
     )
+    return weighed(moments, p.shape[-1])
