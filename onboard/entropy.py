@@ -60,10 +60,17 @@ class Reader:
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
     def bits(self, chances: Array) -> Bytes:
-        """Read as many bits as there are chances: uint8 (n,)."""
+        """Read as many bits as there are chances: uint8 (n,).
+
+        Raises:
+            ProductError: no writer can have written these bytes.
+        """
         if not chances.size:
             return np.zeros(0, np.uint8)
-        return np.asarray(self._coder.decode(_MODEL, chances), np.uint8)
+        try:
+            return np.asarray(self._coder.decode(_MODEL, chances), np.uint8)
+        except AssertionError as error:
+            raise ProductError("a coded stream makes no sense; receive it again") from error
 
     def even(self, count: int) -> Bytes:
         """Read bits of which nothing was known."""

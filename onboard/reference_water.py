@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import rasterio
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.warp import Resampling, reproject
 
 from onboard.arrays import Array, Bytes, Flags
@@ -35,6 +37,9 @@ class Reference(Protocol):
 
     def beyond(self, georef: Georef) -> Flags | None:
         """As `PermanentWater.beyond`."""
+
+    def exact(self, georef: Georef) -> bool:
+        """As `PermanentWater.exact`."""
 
 
 class PermanentWater:
@@ -68,12 +73,44 @@ class PermanentWater:
             uint8 ``(H, W)``: 0, 1, or 255 where it does not know.
         """
         out = np.full((georef.height, georef.width), UNKNOWN, np.uint8)
+        if self.exact(georef):
+            self._sample(georef, out)
+            return out
         try:
             self._warp(georef, out)
         except GDAL_ERRORS:
             # The frame's coordinates lead nowhere on Earth: the reference knows nothing there.
             out[:] = UNKNOWN
         return out
+
+    def exact(self, georef: Georef) -> bool:
+        """Whether `on` is the same to the last pixel everywhere: nothing is projected.
+
+        Elsewhere it depends on the releases of PROJ and GDAL, and a mask that was coded against
+        it might not be decoded on the ground.
+        """
+        if not georef.located:
+            return False
+        try:
+            return bool(CRS.from_user_input(georef.crs) == self._crs)
+        except (*GDAL_ERRORS, CRSError):
+            return False
+
+    def _sample(self, georef: Georef, out: Bytes) -> None:
+        """`on` within one CRS: a pixel is what lies under its centre."""
+        a, b, c, d, e, f = georef.transform
+        p, q, r, s, t, u = self._transform[:6]
+        scale = p * t - q * s
+        cols = np.arange(georef.width) + 0.5
+        height, width = self._raster.shape
+        for row in range(georef.height):
+            # Step by step in float64, which rounds alike everywhere.
+            x = a * cols + (b * (row + 0.5) + c) - r
+            y = d * cols + (e * (row + 0.5) + f) - u
+            col_in, row_in = np.floor((t * x - q * y) / scale), np.floor((p * y - s * x) / scale)
+            inside = (col_in >= 0) & (col_in < width) & (row_in >= 0) & (row_in < height)
+            at = row_in[inside].astype(np.intp), col_in[inside].astype(np.intp)
+            out[row, inside] = self._raster[at]
 
     def _warp(self, georef: Georef, out: Bytes) -> None:
         reproject(

@@ -364,16 +364,21 @@ class Runtime:
         product = self._product(frame, scene_id, found, acquired)
         packed = b""
         if Outcome.PRODUCT in found.decision.outcomes:
-            packed = pack(product, self.tables, self._permanent(found))
+            packed = pack(product, self.tables, self._permanent(found, frame.georef))
         possible, likely = self._wet(found.seen, found.beyond)
         alert = alerts.alert_for(
             product, packed[-ID_BYTES:] or None, found.sight, likely if likely.any() else possible
         )
         return packed, alerts.pack(alert), alert.place
 
-    def _permanent(self, found: Found) -> Flags | None:
-        """What the mask is coded against, bool ``(H, W)``; None if it is coded alone."""
+    def _permanent(self, found: Found, grid: Georef) -> Flags | None:
+        """What the mask is coded against, bool ``(H, W)``; None if it is coded alone.
+
+        It is coded alone where the ground might see the reference elsewhere in the frame.
+        """
         if self.tables is None or not self.guided or found.beyond is None:
+            return None
+        if self.reference is None or not self.reference.exact(grid):
             return None
         return ~found.beyond
 

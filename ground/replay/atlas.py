@@ -48,6 +48,11 @@ class Atlas:
             return np.full((georef.height, georef.width), UNKNOWN, np.uint8)
         return part.on(georef)
 
+    def exact(self, georef: Georef) -> bool:
+        """Whether `on` is the same everywhere; see `PermanentWater.exact`."""
+        part = self._parts.get(georef)
+        return part is not None and part.exact(georef)
+
     def beyond(self, georef: Georef) -> Flags | None:
         """Where water would be flood; None where that is not known for the whole frame."""
         known = self.on(georef)

@@ -20,7 +20,7 @@ def main() -> None:
 @click.argument("bundle", type=options.PATH)
 @click.argument("data", type=options.PATH)
 @click.option("--out", required=True, type=options.PATH, help="File of arrays to write.")
-@click.option("--generated", default=72, show_default=True, help="Generated frames to add.")
+@click.option("--generated", default=24, show_default=True, help="Generated frames to add.")
 def corpus(bundle: Path, data: Path, out: Path, generated: int) -> None:
     """Segment the frames of DATA and some generated ones with BUNDLE."""
     from onboard import bundle as bundles

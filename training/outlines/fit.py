@@ -147,7 +147,7 @@ def fit(contexts: Contexts, plan: Plan, tell: Callable[[str], None] = lambda _: 
     )
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def step(seen: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             found = loss(bits, model(seen)[:, 0])
