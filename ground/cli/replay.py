@@ -121,7 +121,6 @@ def _run(plan: Plan, out: Path, cache: Path, jobs: int | None) -> Replay:
 
     from ground.replay import result
     from ground.replay.page import write_page
-    from ground.replay.plots import write_plots
     from ground.replay.simulate import simulate
     from onboard.files import ours_to_replace, replacing_folder
 
@@ -138,7 +137,6 @@ def _run(plan: Plan, out: Path, cache: Path, jobs: int | None) -> Replay:
             bars.update(tasks[stage], completed=done, total=of)
 
         replay = simulate(plan, folder, cache, jobs, tell)
-        write_plots(replay, folder)
         write_page(replay, folder)
     return replay
 

@@ -8,12 +8,16 @@ replay gives the same bytes.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ground.replay.kept import KeptSegmenter
 from ground.replay.log import Clock, FlightLog, FrameLog, ItemLog, key_of
@@ -22,10 +26,11 @@ from onboard import control, engines, signing, slots
 from onboard.closing import Closing
 from onboard.commander import with_limits
 from onboard.engines import Engine
+from onboard.errors import EngineError
 from onboard.limits import Limits
 from onboard.link.downlink import MAX_SENDINGS
 from onboard.link.housekeeping import Status
-from onboard.outbox import Cause, Kind, Outbox
+from onboard.outbox import Cause, Kind, Outbox, name_of
 from onboard.reference_water import Reference
 from onboard.runtime import PLAIN, Around, Entry, Flown, Runtime
 from onboard.service import HOLD, Hooks, Places, Service
@@ -196,11 +201,19 @@ class Craft(Closing):
 
         Returns:
             Whether it is done with; if not, a command holds it.
+
+        Raises:
+            EngineError: the software on board cannot go on.
         """
         assert self._service is not None
         self._frame = frame
         self._service.step()
         if self._path(frame).exists():
+            if not control.read(self.folders.slots).control.paused:
+                raise EngineError(
+                    f"frame {frame.scene.capture.name!r}: the software on board cannot go on: "
+                    f"{self._last_reason()}"
+                )
             return False
         if frame.flown is None:
             names = self.folders.inbox.glob(f"refused/*{self._path(frame).name}.reason.txt")
@@ -243,12 +256,16 @@ class Craft(Closing):
 
     @property
     def _by_name(self) -> dict[bytes, ItemLog]:
-        from onboard.outbox import name_of
-
         return {name_of(one.kind, one.data): one for one in self._log.items.values()}
 
     def _path(self, frame: FrameLog) -> Path:
         return self.folders.inbox / f"{frame.number:05}.tif"
+
+    def _last_reason(self) -> str:
+        """What the service last told of, for a person to look into."""
+        lines = self._places.telemetry.read_text("utf-8").splitlines()
+        reasons = [json.loads(line).get("reason", "") for line in lines[-8:]]
+        return next((one for one in reversed(reasons) if one), "it does not say why")
 
     def _clear_up(self) -> None:
         # A frame that the camera was writing when power went: it is not whole.
@@ -309,15 +326,11 @@ class Craft(Closing):
         self._frame.mask = segmenter.classes(flown.scene_id)
 
 
-def mission_key(folder: Path, seed: int) -> tuple[Path, Any]:
+def mission_key(folder: Path, seed: int) -> tuple[Path, Ed25519PrivateKey]:
     """The key of a replay's mission control: its public file, and the private key.
 
     It is made from the seed, so that the same replay sends the same bytes, and guards nothing.
     """
-    import hashlib
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     text = f"floodsat replay {seed}".encode()
     key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(text).digest())
     path = folder / "mission.pub"

@@ -264,20 +264,20 @@ class _Flight:
             self._add(log.up_ms, 3, partial(self._arrived, load))
 
     def _arrived(self, load: Load) -> None:
-        """An upload is there whole: it lies in storage, whatever power does."""
-        load.deliver(self._craft)
+        """An upload is there whole, and waits until the service looks up: between frames."""
         self._came.append(load)
         frame = self._busy_with()
         if frame is None:
             self._carry_out()
         else:
-            # The service looks up between frames.
             self._add(self._start_of(frame) + self._takes(frame), 3, self._carry_out)
 
     def _carry_out(self) -> None:
-        """The service carries out what came up."""
+        """The service carries out what came up; without power, when that is back."""
         if not self._came or not self._craft.powered:
             return
+        for load in self._came:
+            load.deliver(self._craft)
         events = self._craft.turn()
         for load in self._came:
             load.settle(events, self._clock.now_ms)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from statistics import median
 
 from rich.table import Table
 
 from ground.replay.result import Latency, Replay, Strategy
-from ground.wording import area, byte_text, duration, grouped
+from ground.wording import area, byte_text, counted, duration, grouped, moment
 
 
 def comparison(replay: Replay) -> Table:
@@ -36,7 +37,27 @@ def lines(replay: Replay) -> list[str]:
         "masks, flagged and prioritised: the code that flies and receives",
     ]
     found += [f"ledger: {lost}"] if lost else []
+    found += _models(replay) if len(replay.models) > 1 else []
     found += [f"{one.kind} {one.name!r}: {one.outcome} ({one.text})" for one in replay.uplinks]
+    return found
+
+
+def _models(replay: Replay) -> list[str]:
+    """How right the maps of each model were."""
+    found = []
+    for one in replay.models:
+        own = [
+            frame.iou
+            for frame in replay.frames
+            if frame.model_id == one.model_id
+            and frame.iou is not None
+            and (frame.flood_km2 or 0.0) >= replay.flood_limit_km2
+        ]
+        middle = f"{median(own):.2f}" if own else "not known"
+        found.append(
+            f"model {one.model_id[:12]} ({one.title}), from {moment(one.since_ms)}: IoU of water "
+            f"in the median of {counted(len(own), 'flood frame')}: {middle}"
+        )
     return found
 
 
