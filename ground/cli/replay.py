@@ -65,7 +65,7 @@ def command(
     """
     from rich.console import Console
 
-    from ground.replay import checks
+    from ground.replay import checks, inputs
     from ground.replay import scenario_file as reader
     from ground.replay.live import Sender
 
@@ -74,6 +74,7 @@ def command(
     # Everything that may be wrong is found before anything runs.
     sender = None if live is None else Sender(live, anywhere)
     plan = checks.plan(_with_strategies(reader.load(scenario_file), strategies))
+    inputs.check(plan.scenario)
     for warning in plan.warnings:
         click.echo(f"floodsat: {warning}", err=True)
     console = Console(highlight=False)

@@ -103,7 +103,8 @@ def passes(replay: Replay, folder: Path) -> Iterator[Pass]:
         frame_s = 8 * CADU / rates[contact.station]
         begin = (contact.begin_ms - replay.span.start_ms) / 1000
         sent = max(len(stream) // CADU, contact.frames_sent)
-        room = int((contact.los_ms - contact.begin_ms) / 1000 / frame_s)
+        # Not until the loss of signal where power went before.
+        room = contact.capacity_bytes // CADU
         yield Pass(contact, stream, max(0, room - sent), begin, begin + sent * frame_s, frame_s)
 
 

@@ -197,6 +197,12 @@ def elevation_deg(positions: Array, place: Place) -> Array:
     return _angle_up(line, vertical(place))
 
 
+def in_sight(positions: Array, place: Place) -> NDArray[np.bool_]:
+    """Whether positions stand over the horizon of a place; the sign of `elevation_deg`, quicker."""
+    up = vertical(place)
+    return np.asarray(positions @ up > fixed(place) @ up)
+
+
 def sun_elevation_deg(sun: Array, place: Place) -> Array:
     """How high the Sun stands over a place; ``sun`` as of `Orbit.sun`."""
     return _angle_up(sun, vertical(place))

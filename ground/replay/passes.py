@@ -111,7 +111,7 @@ class Sky:
             return _in_sight(self.orbit.positions(seconds), place, limit)
 
         known = np.full(len(self.seconds), -180.0)
-        near = orbits.elevation_deg(self.positions, place) > 0
+        near = orbits.in_sight(self.positions, place)
         known[near] = _in_sight(self.positions[near], place, limit)
         found = windows(under, self.seconds, _OFF_NADIR_SLOPE, known)
         best = np.array([one.best for one in found])
@@ -143,7 +143,7 @@ class Sky:
 def _in_sight(positions: Array, place: Place, limit: float) -> Array:
     """``limit`` less the angle off nadir where the place is in sight, else less than −90."""
     aside = limit - orbits.off_nadir_deg(positions, place)
-    return np.where(orbits.elevation_deg(positions, place) > 0, aside, aside - 180.0)
+    return np.where(orbits.in_sight(positions, place), aside, aside - 180.0)
 
 
 def _shadow(positions: Array, sun: Array) -> Array:

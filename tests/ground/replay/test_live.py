@@ -26,7 +26,7 @@ BPS = 8 * CADU * 10  # ten frames a second
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A replay of three contacts: one with loss, one with nothing to send, one not used."""
+    """Four contacts: one with loss, one with nothing to send, one not used, one cut short."""
     folder = tmp_path_factory.mktemp("replay")
     products = [make_product(1), noisy_product(2, 160)]
     with Outbox(folder / "outbox.sqlite") as outbox:
@@ -43,17 +43,25 @@ def folder(tmp_path_factory):
         START + 20_000,
         30.0,
         begin_ms=START + 12_000,
+        capacity_bytes=80 * CADU + 5,
         frames_sent=len(sent) // CADU,
         frames_lost=report.frames_lost,
         stream="one.bin",
     )
     quiet = dataclasses.replace(used, number=2, aos_ms=START + 3_600_000, stream=None)
     quiet = dataclasses.replace(
-        quiet, begin_ms=START + 3_600_000, los_ms=START + 3_602_000, frames_sent=0, frames_lost=0
+        quiet,
+        begin_ms=START + 3_600_000,
+        los_ms=START + 3_602_000,
+        capacity_bytes=20 * CADU,
+        frames_sent=0,
+        frames_lost=0,
     )
+    # Power goes after a second of two.
+    short = dataclasses.replace(quiet, number=4, capacity_bytes=10 * CADU)
     off = dataclasses.replace(quiet, number=3, begin_ms=None, note="safe mode")
     stations = tuple(dataclasses.replace(one, down_bps=float(BPS)) for one in replay.stations)
-    replay = dataclasses.replace(replay, contacts=(used, quiet, off), stations=stations)
+    replay = dataclasses.replace(replay, contacts=(used, quiet, off, short), stations=stations)
     result.write(replay, folder)
     return folder
 
@@ -79,13 +87,14 @@ class Clock:
 
 
 def test_a_contact_is_filled_with_idle_frames_and_one_without_power_is_silent(replay, folder):
-    used, quiet = passes(replay, folder)
+    used, quiet, short = passes(replay, folder)
     lost = used.contact.frames_lost
     assert lost > 0
     assert used.recorded == used.contact.frames_sent - lost
     # Eight seconds of ten frames from the beginning of sending to the loss of signal.
     assert used.recorded + lost + used.idle == 80
     assert (quiet.recorded, quiet.idle) == (0, 20)
+    assert (short.recorded, short.idle) == (0, 10)
 
 
 def test_bursts_are_whole_frames_in_order_within_the_contact(replay, folder):
@@ -105,7 +114,7 @@ def test_bursts_are_whole_frames_in_order_within_the_contact(replay, folder):
 
 @pytest.mark.parametrize(("speed", "most"), [(1, 1), (60, 11), (10_000, 28)])
 def test_a_faster_play_puts_more_frames_into_a_datagram(replay, folder, speed, most):
-    (used, _) = passes(replay, folder)
+    used, *_ = passes(replay, folder)
     sizes = [len(burst.data) // CADU for burst in used.bursts(Counters(), speed)]
     assert max(sizes) == most
     assert max(sizes) * CADU < sources.DATAGRAM

@@ -8,8 +8,11 @@ from datetime import timedelta
 import pytest
 
 from ground.replay.checks import plan
+from ground.replay.scenario_file import load
 from onboard.errors import ConfigError
-from tests.ground.replay.example import TEXT, TLE, elements, scenario
+from tests.ground.replay.example import ROOT, TEXT, TLE, elements, scenario
+
+SHIPPED = sorted((ROOT / "data_samples" / "scenarios").glob("*.toml"))
 
 
 def test_the_plan_of_three_days(tmp_path):
@@ -170,3 +173,13 @@ def test_a_tle_of_a_satellite_that_has_decayed_by_then(tmp_path):
     assert said.startswith(f"{tmp_path / 'three.toml'}:{line}: the TLE of satellite 99999 gives no")
     assert "take one whose epoch is near the scenario's start" in said
     assert "decayed" in said
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[one.stem for one in SHIPPED])
+def test_the_shipped_scenarios_make_sense(path):
+    made = plan(load(path))
+    assert made.warnings == ()
+    assert made.captures
+    assert {one.station for one in made.served} == {one.name for one in made.scenario.stations}
+    for one in made.captures:
+        assert one.off_nadir_deg <= made.scenario.camera.max_off_nadir_deg + 0.5
