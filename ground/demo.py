@@ -1,12 +1,14 @@
-"""The demo: one generated frame all the way, with the code that flies and the code that receives.
+"""The demo: one generated frame closely, and a short replay, ending in one page.
 
-Flash, fly, downlink, a link that loses frames, receive, maps, page. Nothing is faked but the
-frame and the link; both are fixed by seeds.
+The frame goes all the way: flash, fly, downlink, a link that loses frames, receive, maps. The
+replay takes parts of it through an orbit, contacts and stations. Both run the code that flies
+and the code that receives; generated are the frame, the orbit and the link, fixed by seeds.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,15 @@ import rasterio
 
 from ground.backdrop import read_rgb
 from ground.channel import ChannelReport, impair
+from ground.closeup import Closeup, Link, Scores
 from ground.maps import Sheet, sheet_of, write_maps
-from ground.page import Link, Scores, Story, write_page
 from ground.palette import U8
 from ground.quicklook import write_quicklook
 from ground.receive import Reception, receive
+from ground.replay import checks, scenario_file
+from ground.replay.page import write_page
+from ground.replay.plots import write_plots
+from ground.replay.simulate import Tell, quiet, simulate
 from onboard import classes, engines, files, slots
 from onboard.errors import ConfigError, FrameError, StreamError
 from onboard.link.downlink import Downlink, fill
@@ -47,6 +53,7 @@ class Samples:
     truth: Path
     permanent: Path
     bundle: Path
+    scenario: Path
 
     @classmethod
     def under(cls, folder: Path) -> Samples:
@@ -60,6 +67,7 @@ class Samples:
             folder / "frame_truth.tif",
             folder / "frame_permanent.tif",
             folder / "bundle",
+            folder / "scenarios" / "minute.toml",
         )
         for path in asdict(found).values():
             if not path.exists():
@@ -81,8 +89,13 @@ class Passage:
     reception: Reception
 
 
-def run(samples: Samples, out: Path) -> dict[str, Any]:
+def run(samples: Samples, out: Path, tell: Tell = quiet) -> dict[str, Any]:
     """Run the demo into the folder ``out``, in one step.
+
+    Args:
+        samples: what it runs on.
+        out: folder to write.
+        tell: takes how far the replay is.
 
     Returns:
         The summary, as it stands in ``out/summary.json``.
@@ -107,7 +120,12 @@ def run(samples: Samples, out: Path) -> dict[str, Any]:
         ground_stages = {k: v for k, v in clock.seconds.items() if k != "flash"}
         stages = {"flash": clock.seconds["flash"], **passage.flown.seconds, **ground_stages}
         summary = summarise(passage, product, scores, truth, stages)
-        write_page(folder / "index.html", _story(passage, sheet, rgb, truth, scores, stages))
+        close = _closeup(passage, sheet, rgb, truth, scores, stages)
+        plan = checks.plan(scenario_file.load(samples.scenario))
+        with tempfile.TemporaryDirectory(prefix="floodsat-demo-") as cache:
+            replay = simulate(plan, folder, Path(cache), 1, tell)
+        write_plots(replay, folder)
+        write_page(replay, folder, close)
         files.write_text(folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
     return summary
 
@@ -226,17 +244,17 @@ def summarise(
     }
 
 
-def _story(
+def _closeup(
     passage: Passage,
     sheet: Sheet,
     rgb: U8,
     truth: U8,
     scores: Scores,
     stages: dict[str, float],
-) -> Story:
+) -> Closeup:
     channel, reception = passage.channel, passage.reception
-    return Story(
-        title="A generated river in flood",
+    return Closeup(
+        title="One frame, closely",
         sheet=sheet,
         raw_bytes=passage.flown.sample_bytes,
         sent_bytes=len(passage.downlink.stream),
@@ -252,13 +270,8 @@ def _story(
         truth=truth,
         scores=scores,
         notes=(
-            "The frame is generated: it shows no real place and no real day. The code that "
-            "segmented and sent it is the code that flies.",
-        ),
-        files=(
-            ("maps/flood.tif", "the classes as a cloud-optimised GeoTIFF, for QGIS"),
-            ("maps/flood_uncertainty.tif", "entropy and epistemic part, in nats"),
-            ("maps/flood.png", "a quicklook with legend and scale"),
-            (SUMMARY, "the figures of this page"),
+            "The frame is generated: it shows no real place and no real day. It went through the "
+            f"code that flies and over a link that loses {FRAME_LOSS:.0%} of its transfer frames, "
+            "apart from the replay above.",
         ),
     )

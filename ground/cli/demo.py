@@ -19,14 +19,21 @@ SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
     help="The project's data_samples; those of the checkout by default.",
 )
 def command(out: Path, samples: Path) -> None:
-    """Fly the sample frame, send its product over a link that loses frames, and map it."""
+    """Fly the sample frame over a lossy link to its map, and replay a day of a mission.
+
+    Both end in OUT/index.html.
+    """
     from rich.console import Console
 
     from ground import demo
 
     console = Console(highlight=False)
-    with console.status("flash, fly, downlink, lose, receive, map …"):
-        summary = demo.run(demo.Samples.under(samples), out)
+    with console.status("flash, fly, downlink, lose, receive, map …") as status:
+
+        def tell(stage: str, done: int, of: int) -> None:
+            status.update(f"replay: {stage}, {done} of {of} …")
+
+        summary = demo.run(demo.Samples.under(samples), out, tell)
     for line in lines(summary):
         console.print(line, soft_wrap=True)
     console.print(f"[bold]page[/bold]     {(out / 'index.html').resolve()}", soft_wrap=True)

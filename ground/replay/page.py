@@ -22,7 +22,7 @@ from matplotlib import colormaps
 
 from ground import palette
 from ground.replay import floods, lanes, words
-from ground.replay.result import Replay
+from ground.replay.result import Loss, Replay
 from ground.replay.view import view
 from ground.wording import area, byte_text, css_share, duration, grouped, moment
 from onboard import classes
@@ -143,6 +143,7 @@ def _environment() -> jinja2.Environment:
         "byte_text": byte_text,
         "css_share": css_share,
         "grouped": grouped,
+        "lost": lost,
         "moment": moment,
     }
     environment.filters.update(filters)
@@ -160,6 +161,11 @@ def library(name: str) -> markupsafe.Markup:
     text = (VENDOR / name).read_text("utf-8")
     text = text.replace('"https://leafletjs.com"', '"#"').replace("</script", "<\\/script")
     return markupsafe.Markup(text)
+
+
+def lost(loss: Loss) -> str:
+    """Name what a line of the ledger is about: ``contact 10``, ``product Ural at Orsk``."""
+    return loss.name if loss.name.startswith(loss.what) else f"{loss.what} {loss.name}"
 
 
 def events(replay: Replay) -> list[Event]:
@@ -222,7 +228,7 @@ def colours() -> dict[str, Any]:
 
 def _mask_key() -> list[tuple[str, str, bool]]:
     names = palette.class_names("flood")
-    order = (classes.WATER, palette.PERMANENT, classes.LAND, classes.CLOUD, classes.NODATA)
+    order = (classes.WATER, palette.PERMANENT, classes.CLOUD, classes.NODATA)
     hidden = (classes.CLOUD, classes.NODATA)
     return [(names[v], palette.css(palette.CLASS_RGB[v]), v in hidden) for v in order]
 
@@ -239,6 +245,9 @@ def _truth_key() -> list[tuple[str, str, bool]]:
 def _files(folder: Path) -> tuple[tuple[str, str], ...]:
     known = (
         ("replay.json", "every figure of this page"),
+        ("known.svg", "flooded area known over time, as a plot for reports"),
+        ("latency.svg", "how soon, as a plot for reports"),
+        ("bytes.svg", "what was sent, as a plot for reports"),
         ("summary.json", "the figures of the sample frame"),
         ("maps/flood.tif", "the sample frame's classes as a cloud-optimised GeoTIFF, for QGIS"),
         ("maps/flood_uncertainty.tif", "entropy and epistemic part, in nats"),

@@ -81,7 +81,7 @@ def when(replay: Replay) -> str:
 
 def length(replay: Replay) -> str:
     """Say how long the replay is."""
-    return duration((replay.span.end_ms - replay.span.start_ms) / 1000)
+    return duration((replay.span.end_ms - replay.span.start_ms) / 1000).replace(f".0{FIRM}", FIRM)
 
 
 def lead(replay: Replay) -> list[str]:
@@ -140,10 +140,18 @@ def figures(replay: Replay) -> list[Figure]:
 
 def _soon_figure(label: str, found: Latency, today: Latency | None) -> Figure:
     value, unit = split_duration(found.median_s)
-    detail = f"half of the floods; 9 of 10 within {duration(found.p90_s)}; {arrived(found)}"
+    half = "half of the floods" if found.median_s is not None else "not half of the floods came"
+    detail = f"{half}; {spread(found)}"
     if today is not None:
-        detail += f". Whole frames: {duration(today.median_s)}"
+        came = "not half of them" if today.median_s is None else duration(today.median_s)
+        detail += f". Whole frames: {came}"
     return Figure(value, unit, f"from picture to {label}", detail)
+
+
+def spread(found: Latency) -> str:
+    """Say within what nine of ten came, if they did, and how many came in all."""
+    most = "" if found.p90_s is None else f"9 of 10 within {duration(found.p90_s)}; "
+    return most + arrived(found)
 
 
 def arrived(found: Latency) -> str:
@@ -250,7 +258,7 @@ def comparison(replay: Replay) -> list[Measure]:
 
 
 def _soon_cell(found: Latency) -> Cell:
-    return Cell(duration(found.median_s), f"9 of 10 in {duration(found.p90_s)}; {arrived(found)}")
+    return Cell("not half" if found.median_s is None else duration(found.median_s), spread(found))
 
 
 def _measure(name: str, about: str, cells: list[Cell], values: list[float | None]) -> Measure:

@@ -3,6 +3,8 @@
   "use strict";
   var data = page.data, names = Object.keys(data.known), charts = [];
 
+  var MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
   function stroke(name) { return page.colour(name) || page.colour("other"); }
 
   function series(name, label, unit, digits) {
@@ -29,7 +31,7 @@
     box.textContent = "";
     options.width = box.clientWidth;
     options.height = box.clientHeight;
-    options.padding = [rem(), rem(), 0, 0];
+    options.padding = [rem(), 1.8 * rem(), 0, 0];
     options.cursor = { y: false, drag: { x: false, y: false } };
     options.legend = { show: true, live: true };
     options.hooks = { setCursor: [function (u) { if (u.cursor.idx !== null && u.cursor.idx !== undefined && u.told) { words(u, u.cursor.idx); } }] };
@@ -81,11 +83,9 @@
     }, knownTable(), sayKnown);
   }
   function days(u, splits) {
-    var span = u.scales.x.max - u.scales.x.min;
     return splits.map(function (s) {
-      var d = new Date(s * 1000), text = d.toISOString();
-      return span > 3 * 86400 ? d.getUTCDate() + " " + "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ")[d.getUTCMonth()] :
-        span > 86400 ? text.slice(8, 10) + ". " + text.slice(11, 16) : text.slice(11, 16);
+      var d = new Date(s * 1000), time = d.toISOString().slice(11, 16);
+      return time === "00:00" ? d.getUTCDate() + "\u00a0" + MONTHS[d.getUTCMonth()] : time;
     });
   }
 
@@ -145,5 +145,5 @@
       rows.forEach(function (row) { row.hidden = ask.dataset.ask !== "" && row.dataset.cause !== ask.dataset.ask; });
     });
   });
-  page.setTime(0, "start");
+  page.setTime(data.seconds, "start");
 }());

@@ -99,7 +99,9 @@
     });
     map.setMaxBounds(null);
     map.setMinZoom(-20);
+    map.setMaxZoom(20);
     map.invalidateSize({ animate: false, pan: false });
+    map.setView([0, 0], 0, { animate: false });
     map.fitBounds(bounds, { animate: false });
     map.setMinZoom(map.getZoom());
     map.setMaxZoom(map.getZoom() + 5);
@@ -156,7 +158,7 @@
   var size = box.clientWidth + " " + box.clientHeight;
   page.onChange(function () {
     var next = box.clientWidth + " " + box.clientHeight;
-    if (next !== size && shown >= 0 && loaded[floods[shown].id]) { draw(floods[shown]); }
+    if (box.clientWidth > 0 && next !== size && shown >= 0 && loaded[floods[shown].id]) { draw(floods[shown]); }
     size = next;
   });
   page.showFlood = function (id) {

@@ -65,6 +65,7 @@
     var width = Math.max(280, box.clientWidth), wide = width >= 620, height = wide ? width * 0.4867 : width * 0.62;
     height = Math.min(height, Math.max(300, window.innerHeight * 0.82));
     width = Math.min(width, height / (wide ? 0.4867 : 0.62));
+    var rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     projection = d3.geoEqualEarth().precision(0.3);
     if (wide) { projection.fitExtent([[1, 1], [width - 1, height - 1]], { type: "Sphere" });
     } else { projection = d3.geoEquirectangular().fitExtent([[1, 1], [width - 1, height - 1]], { type: "Sphere" }); height = width * 0.5; }
@@ -90,22 +91,22 @@
     shots = data.shots.map(function (shot) {
       var circle = add(svg, "circle", "shot hidden");
       mark(circle, shot);
-      circle.setAttribute("r", width > 900 ? 5 : 4);
+      circle.setAttribute("r", 0.32 * rem);
       return circle;
     });
     data.stations.forEach(function (station) {
       var dot = add(svg, "path", "station"), name = add(svg, "text");
-      dot.setAttribute("d", "M0,-6L6,5L-6,5Z");
+      dot.setAttribute("d", "M0,-6L6,5L-6,5Z".replace(/\d+/g, function (n) { return (n * rem / 16).toFixed(1); }));
       mark(dot, station.place);
       mark(name, station.place);
       var right = projection(station.place)[0] > width * 0.8;
-      name.setAttribute("x", right ? -9 : 9);
-      name.setAttribute("y", 4);
+      name.setAttribute("x", (right ? -0.56 : 0.56) * rem);
+      name.setAttribute("y", 0.25 * rem);
       if (right) { name.setAttribute("text-anchor", "end"); }
       name.textContent = station.name;
     });
     parts.craft = add(svg, "circle", "craft");
-    parts.craft.setAttribute("r", 6.5);
+    parts.craft.setAttribute("r", 0.42 * rem);
     draw(page.now());
   }
 

@@ -152,8 +152,10 @@ def test_pictures_beside_the_page_come_when_they_are_looked_at(
 def test_time_moves_by_keyboard_by_events_and_by_itself(browser: Any, path: Path) -> None:
     with opened(browser, path) as found:
         page = found.page
-        assert "0 frames taken" in found.text("#world-readout")
+        assert page.locator(".shot.mapped").count() == 2
         page.focus("#clock")
+        page.keyboard.press("Home")
+        assert "0 frames taken" in found.text("#world-readout")
         page.keyboard.press("End")
         assert "6 frames taken, 3 alerts heard, 2 maps on the ground" in found.text(
             "#world-readout"
