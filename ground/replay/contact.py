@@ -24,6 +24,7 @@ from onboard.link.apid import Apid
 from onboard.link.downlink import MAX_BUDGET, Downlink, fill
 from onboard.link.transfers import Transfers
 from onboard.outbox import Kind, Outbox
+from onboard.reference_water import Reference
 
 CADU = frames.cadu_length()
 STATE = "state"
@@ -55,12 +56,14 @@ class Ground:
 
     Attributes:
         seed: of the channels.
+        reference: permanent water, against which masks may be coded.
         memory: of what is half there.
         returned: answers that wait for the next contact with a way up.
         acks: count of a command → when its acknowledgement was heard, and its text.
     """
 
     seed: int
+    reference: Reference | None = None
     memory: Memory = field(default_factory=Memory)
     returned: bytes = b""
     acks: dict[int, int] = field(default_factory=dict)
@@ -135,7 +138,8 @@ def downlink(
 
 def _receive(stream: bytes, ground: Ground, contact: ContactLog, log: FlightLog) -> None:
     try:
-        reception = receive(stream, f"contact {contact.number}", memory=ground.memory)
+        name = f"contact {contact.number}"
+        reception = receive(stream, name, memory=ground.memory, reference=ground.reference)
     except StreamError:
         # Not one whole frame: nobody answers.
         return

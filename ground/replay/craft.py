@@ -303,6 +303,9 @@ class Craft(Closing):
             with_limits(fit.limits(bundle.limits), state.limits),
             fit.reference,
             area=state.area,
+            tables=bundle.tables,
+            # Whoever receives the streams need not have the references of all places as one.
+            guided=False,
             judge=fit.rule.judge,
             shape=fit.rule.shape,
             queued=self._queued,

@@ -300,7 +300,7 @@ def _mapped(
     plain: result.Product, item: ItemLog, played: Played, out: Path, cache: Path
 ) -> tuple[result.Product, Pictures | None]:
     """A product with what its mask says, and with its pictures where it came home."""
-    product, truth = unpack(item.data), played.truths[item.frame - 1]
+    product, truth = unpack(item.data, played.atlas), played.truths[item.frame - 1]
     said = product.statistics
     right = None
     if truth is not None:
@@ -398,6 +398,7 @@ def _settings(played: Played) -> dict[str, str]:
         "outbox": f"{onboard.quota_mb} MiB",
         "sendings of alerts and class-1 files": str(onboard.sendings),
         "limits of triage": limits or "the bundle's",
+        "masks": "coded by themselves: whoever receives the streams needs no reference",
     }
 
 

@@ -90,7 +90,7 @@ class _Flight:
             folder / "craft", replace(fit, keys=keys), self._clock, self.log, engines
         )
         self._trust = signing.trusted(list(keys))
-        self._ground = Ground(scenario.seed)
+        self._ground = Ground(scenario.seed, fit.reference)
         self._stations = {one.name: one for one in scenario.stations}
         self._events: list[Event] = []
         self._order = itertools.count()

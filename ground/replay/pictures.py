@@ -68,7 +68,7 @@ def draw(
     if not kept.is_dir():
         files.make_folder(kept.parent)
         with files.replacing_folder(kept) as part:
-            _draw(unpack(data), scene, reference, part)
+            _draw(unpack(data, reference), scene, reference, part)
     name = f"floods/{scene.capture.time:%Y%m%d-%H%M%S}-{data[-16:].hex()[:8]}"
     shutil.copytree(kept, out / name, dirs_exist_ok=True)
     there = [f"{name}/{one}" if (kept / one).is_file() else None for one in NAMES]
