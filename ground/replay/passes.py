@@ -93,15 +93,18 @@ class Sky:
             return orbits.elevation_deg(self.orbit.positions(seconds), place) - mask
 
         known = orbits.elevation_deg(self.positions, place) - mask
+        found = windows(over, self.seconds, _ELEVATION_SLOPE, known)
+        tops = over(np.array([one.best for one in found])) + mask if found else []
         return [
-            Contact(
-                station.name,
-                *self._inside(one),
-                self.orbit.when(round(one.best, 3)),
-                float(over(np.array([one.best]))[0]) + mask,
-            )
-            for one in windows(over, self.seconds, _ELEVATION_SLOPE, known)
+            self._contact(station.name, one, float(top))
+            for one, top in zip(found, tops, strict=True)
         ]
+
+    def _contact(self, station: str, window: Window, top_deg: float) -> Contact:
+        span = self._inside(window)
+        # Where the span cuts a pass, its highest moment may be an end.
+        best = self.orbit.when(round(window.best, 3))
+        return Contact(station, *span, min(max(best, span.start), span.end), top_deg)
 
     def overflights(self, place: Place, camera: Camera) -> list[Overflight]:
         """When the satellite sees a place well enough and in daylight, in order."""
