@@ -31,6 +31,7 @@ DASHES: Mapping[str, Any] = {
     "flagged": (0, (4, 1)),
     "prioritised": "solid",
 }
+_HOURS = (0.1, 0.2, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168, 336, 720)
 _STILL: Any = {"svg.hashsalt": "floodsat", "svg.fonttype": "none"}
 
 
@@ -64,21 +65,26 @@ def _style(one: Strategy) -> dict[str, Any]:
 
 def _latency(axes: Any, replay: Replay) -> None:
     """Share of the floods whose map had come, by hours since the picture."""
+    every = [seconds / 3600 for one in replay.strategies for seconds in one.map.seconds]
+    low, high = 0.8 * min(every, default=1.0), 1.25 * max(every, default=10.0)
     for one in replay.strategies:
         count = one.map.n + one.map.never
-        hours = [0.0, *(max(seconds, 1.0) / 3600 for seconds in one.map.seconds)]
-        shares = [100 * at / count if count else 0.0 for at in range(len(hours))]
-        axes.step(hours, shares, where="post", **_style(one))
-    axes.set_xscale("symlog", linthresh=1.0)
+        shares = [100 * at / count if count else 0.0 for at in range(one.map.n + 1)]
+        # On to the edge: what had not come by the last step never did.
+        hours = [low, *(seconds / 3600 for seconds in one.map.seconds), high]
+        axes.step(hours, [*shares, shares[-1]], where="post", **_style(one))
+    axes.set_xscale("log")
+    axes.set_xticks([tick for tick in _HOURS if low <= tick <= high], minor=False)
     axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
     axes.set(
         xlabel="hours since the picture",
         ylabel="floods whose map had come, %",
         ylim=(0, 102),
-        xlim=(0, None),
+        xlim=(low, high),
         title="How soon a flood is mapped",
     )
-    axes.legend(frameon=False, loc="lower right", fontsize="small")
+    _legend(axes)
 
 
 def _known(axes: Any, replay: Replay) -> None:
@@ -95,7 +101,11 @@ def _known(axes: Any, replay: Replay) -> None:
         ylim=(0, None),
         title="Flooded area that is known on the ground",
     )
-    axes.legend(frameon=False, loc="upper left", fontsize="small")
+    _legend(axes)
+
+
+def _legend(axes: Any) -> None:
+    axes.figure.legend(frameon=False, loc="outside lower center", fontsize="small", ncols=2)
 
 
 def _steps(series: Series, replay: Replay) -> tuple[list[float], list[float]]:
@@ -115,4 +125,4 @@ def _bytes(axes: Any, replay: Replay) -> None:
     axes.bar_label(bars, [f" {value:,.3g} MB" for value in sent], fontsize="small")
     axes.set_yticks(places, [one.title for one in shown])
     axes.set(xlabel="sent, MB of transfer frames", title="What goes over the link")
-    axes.margins(x=0.15)
+    axes.margins(x=0.2)

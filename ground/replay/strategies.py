@@ -22,7 +22,7 @@ TITLES: Mapping[StrategyName, str] = {
     "lossless": "frames, compressed without loss",
     "masks": "all masks",
     "flagged": "flagged masks",
-    "prioritised": "flagged masks, ordered by flooded area and certainty",
+    "prioritised": "flagged masks, by area and certainty",
 }
 
 _EQUAL = 1.0
