@@ -94,7 +94,8 @@ class Sky:
 
         known = orbits.elevation_deg(self.positions, place) - mask
         found = windows(over, self.seconds, _ELEVATION_SLOPE, known)
-        tops = over(np.array([one.best for one in found])) + mask if found else []
+        best = np.array([one.best for one in found])
+        tops = over(best) + mask if found else best
         return [
             self._contact(station.name, one, float(top))
             for one, top in zip(found, tops, strict=True)
