@@ -116,12 +116,26 @@ def judged(fitted: Fitted, folders: Sequence[ChipFolder], sensor: Sensor, fold: 
     )
 
 
-def figures(held: Sequence[HeldOut]) -> dict[str, Any]:
-    """Pooled figures over all folds, at the threshold of 1/2, as plain JSON types.
+class Pooled(NamedTuple):
+    """The pixels of some folds end to end, each fold by the temperature of the others.
 
-    ``temperatures`` holds that of every fold; ``iou_by_fold`` and ``iou_by_place`` the spread;
-    ``labels`` what speaks of labels that show more water than the image does, see `_labels`.
+    Attributes:
+        p: probability of water, ``(N,)``.
+        entropy: of it, nats.
+        aleatoric: mean entropy of the passes, nats.
+        true: whether it is water.
+        temperatures: of every fold.
     """
+
+    p: npt.NDArray[np.float32]
+    entropy: npt.NDArray[np.float32]
+    aleatoric: npt.NDArray[np.float32]
+    true: npt.NDArray[np.bool_]
+    temperatures: list[float]
+
+
+def pooled(held: Sequence[HeldOut]) -> Pooled:
+    """Probabilities and entropies from the logits of all folds."""
     taus = [
         _temperature([other for j, other in enumerate(held) if j != i] or held)
         for i in range(len(held))
@@ -129,8 +143,17 @@ def figures(held: Sequence[HeldOut]) -> dict[str, Any]:
     parts = [expit(h.logits.astype(np.float32) / tau) for h, tau in zip(held, taus, strict=True)]
     p = np.concatenate([part.mean(0) for part in parts])
     aleatoric = np.concatenate([bernoulli_entropy(part).mean(0) for part in parts])
-    entropy = bernoulli_entropy(p)
     true = np.concatenate([h.water for h in held])
+    return Pooled(p, bernoulli_entropy(p), aleatoric, true, taus)
+
+
+def figures(held: Sequence[HeldOut]) -> dict[str, Any]:
+    """Pooled figures over all folds, at the threshold of 1/2, as plain JSON types.
+
+    ``temperatures`` holds that of every fold; ``iou_by_fold`` and ``iou_by_place`` the spread;
+    ``labels`` what speaks of labels that show more water than the image does, see `_labels`.
+    """
+    p, entropy, aleatoric, true, taus = pooled(held)
     said = p >= THRESHOLD
     both, either = _by_place(said, true, np.concatenate([h.places for h in held]))
     ends = np.cumsum([h.water.size for h in held])[:-1]
