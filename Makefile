@@ -28,7 +28,7 @@ CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight l
 DATA := $(or $(FLOODSAT_DATA),../shared/data)
 
 .PHONY: help base install demo test lint types pytest flight flight-env find-flight hil soak \
-	bench footprint upsets patches streaming pictures figures lock clean again
+	bench footprint upsets patches streaming vendor pictures figures lock clean again
 
 help: ## list these commands
 	@echo "FloodSat: make COMMAND"
@@ -101,6 +101,9 @@ patches: .venv/.stamp-dev ## how small patches of a model are, on a short run of
 
 streaming: .venv/.stamp-dev ## peak memory of training with up to 10,000 chips, into docs/streaming.md
 	@$(PYTHON) -m benchmarks.streaming --write
+
+vendor: $(RUNTIME) ## pack the libraries of the replay page anew, at the pinned versions (needs npm)
+	@$(PYTHON) scripts/vendor.py
 
 pictures: demo ## the pictures of the docs, from a fresh demo
 	@$(PYTHON) scripts/pictures.py

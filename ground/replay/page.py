@@ -9,6 +9,7 @@ without script; the maps, the world and the charts are drawn by it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -96,39 +97,66 @@ def render(
         close: a frame to be shown closely; None for none.
         files: (relative path, description) of files beside the page.
     """
-    rows, hours = lanes.lanes(replay)
+    html = (
+        _environment()
+        .get_template("replay/page.html.j2")
+        .render(
+            replay=replay,
+            generated=replay.settings.get("frames", "").startswith("generated"),
+            floods=found,
+            files=files,
+            close=close,
+            view={**view(replay), "dashes": DASHES},
+            colours=colours(),
+            flood_data=floods.entries(found, pictures),
+            **_said(replay, found),
+            **_contacts(replay, found),
+            **_keys(),
+        )
+    )
+    # Indentation is a tenth of the page.
+    return re.sub(r"\n\s+", "\n", html)
+
+
+def _said(replay: Replay, found: list[floods.Flood]) -> dict[str, Any]:
+    """Sentences, figures and tables."""
     ours = words.named(replay, replay.shown)
-    return _environment().get_template("replay/page.html.j2").render(
-        replay=replay,
-        when=words.when(replay),
-        lead=words.lead(replay),
-        generated=replay.settings.get("frames", "").startswith("generated"),
-        figures=words.figures(replay),
-        floods=found,
-        floods_about=_floods_about(replay, found),
-        comparison=words.comparison(replay),
-        shown_title=ours.title.capitalize() if ours else "",
-        dashes={name: " ".join(map(str, dash)) for name, dash in DASHES.items()},
-        lanes=rows if replay.contacts else [],
-        lane_hours=hours,
-        kinds=words.KINDS,
-        kind_colours=lanes.KIND_COLOURS,
-        cards=lanes.cards(replay, {flood.id: flood.id for flood in found}),
-        causes=words.causes(replay),
-        events=events(replay),
-        settings=words.settings(replay),
-        station_names=", ".join(station.name for station in replay.stations),
-        flood_limit=area(replay.flood_limit_km2),
-        files=files,
-        close=close,
-        mask_key=_mask_key(),
-        truth_key=_truth_key(),
-        scale=palette.scale_css(),
-        nodata_css=palette.css(palette.NODATA_RGB),
-        view={**view(replay), "dashes": DASHES},
-        colours=colours(),
-        flood_data=floods.entries(found, pictures),
-    )  # fmt: skip
+    return {
+        "when": words.when(replay),
+        "lead": words.lead(replay),
+        "figures": words.figures(replay),
+        "floods_about": _floods_about(found),
+        "comparison": words.comparison(replay),
+        "shown_title": ours.title.capitalize() if ours else "",
+        "causes": words.causes(replay),
+        "events": events(replay),
+        "settings": words.settings(replay),
+        "station_names": ", ".join(station.name for station in replay.stations),
+        "flood_limit": area(replay.flood_limit_km2),
+    }
+
+
+def _contacts(replay: Replay, found: list[floods.Flood]) -> dict[str, Any]:
+    """The timeline and its cards."""
+    rows, hours = lanes.lanes(replay)
+    return {
+        "lanes": rows if replay.contacts else [],
+        "lane_hours": hours,
+        "kinds": words.KINDS,
+        "kind_colours": lanes.KIND_COLOURS,
+        "cards": lanes.cards(replay, {flood.id: flood.id for flood in found}),
+    }
+
+
+def _keys() -> dict[str, Any]:
+    """What colours and dashes mean."""
+    return {
+        "dashes": {name: " ".join(map(str, dash)) for name, dash in DASHES.items()},
+        "mask_key": _mask_key(),
+        "truth_key": _truth_key(),
+        "scale": palette.scale_css(),
+        "nodata_css": palette.css(palette.NODATA_RGB),
+    }
 
 
 def _environment() -> jinja2.Environment:
@@ -207,7 +235,7 @@ def events(replay: Replay) -> list[Event]:
     return sorted(found, key=lambda event: event.at_ms)
 
 
-def _floods_about(replay: Replay, found: list[floods.Flood]) -> str:
+def _floods_about(found: list[floods.Flood]) -> str:
     if not found:
         return "No map of a flood had come home at the end."
     several = "maps" if len(found) > 1 else "map"
