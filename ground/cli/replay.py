@@ -61,7 +61,7 @@ def command(
     """Replay SCENARIO: orbit, contacts, flight software, lossy link and ground in simulated time.
 
     OUT gets index.html to look at, replay.json, plots, maps and the streams that came down.
-    The same scenario gives the same result. docs/replay.md says how to write one.
+    The same scenario gives the same result. docs/scenario.md says how to write one.
     """
     from rich.console import Console
 
