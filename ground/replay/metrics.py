@@ -56,6 +56,7 @@ class Scores:
     missed: int
     missed_by_choice: int
     false_alarms: int
+    false_maps: int
 
 
 def score(seen: Sequence[Seen], word_ms: Mapping[int, int], map_ms: Mapping[int, int]) -> Scores:
@@ -67,6 +68,7 @@ def score(seen: Sequence[Seen], word_ms: Mapping[int, int], map_ms: Mapping[int,
         map_ms: number of a frame → when its map was on the ground.
     """
     floods = [one for one in seen if one.flooded]
+    false = [one for one in seen if one.dry and one.number in word_ms]
     missed = [one for one in floods if one.number not in word_ms and one.number not in map_ms]
     areas = [
         (map_ms[one.number], one.right_km2)
@@ -80,7 +82,8 @@ def score(seen: Sequence[Seen], word_ms: Mapping[int, int], map_ms: Mapping[int,
         len(floods),
         len(missed),
         sum(one.looked and not one.told for one in missed),
-        sum(one.dry and one.number in word_ms for one in seen),
+        len(false),
+        sum(one.number in map_ms for one in false),
     )
 
 

@@ -366,8 +366,9 @@ class Strategy:
         missed: of these, no alert and no map had come at the end.
         missed_by_choice: of the missed, those that the satellite (or the network on the ground)
             looked at and held for dry or unusable.
-        false_alarms: alerts or flagged maps that came though the truth shows no flood.
+        false_alarms: frames of which a word of flood came though the truth shows none.
         waiting_bytes: that were still to be sent at the end.
+        false_maps: of the false alarms, those with a map, which says that the satellite was sure.
     """
 
     name: str
@@ -385,6 +386,7 @@ class Strategy:
     missed_by_choice: int
     false_alarms: int
     waiting_bytes: int
+    false_maps: int = 0
 
 
 @dataclass(frozen=True)

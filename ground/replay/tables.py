@@ -85,4 +85,5 @@ _ROWS: dict[str, Callable[[Strategy], str]] = {
     "floods missed": lambda one: f"{one.missed} of {one.floods}",
     "  of them by choice": lambda one: grouped(one.missed_by_choice),
     "false alarms": lambda one: grouped(one.false_alarms),
+    "  of them with a map": lambda one: grouped(one.false_maps),
 }

@@ -235,7 +235,13 @@ def comparison(replay: Replay) -> list[Measure]:
         _measure(
             "False alarms",
             "alerts or maps of a flood that is none",
-            [Cell(counted(one.false_alarms, "frame")) for one in every],
+            [
+                Cell(
+                    counted(one.false_alarms, "frame"),
+                    f"{grouped(one.false_maps)} of them with a map",
+                )
+                for one in every
+            ],
             [one.false_alarms for one in every],
         ),
         _measure(

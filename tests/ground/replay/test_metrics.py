@@ -54,6 +54,8 @@ def test_floods_missed_and_false_alarms() -> None:
     found = score(every, words, {1: 3 * HOUR, 5: 9 * HOUR})
     assert (found.floods, found.missed, found.missed_by_choice) == (3, 2, 1)
     assert found.false_alarms == 1, "only where the truth shows none at all"
+    assert found.false_maps == 0
+    assert score(every, words, {4: 9 * HOUR}).false_maps == 1
     assert found.alert.seconds == (3600.0,)
     assert (found.map.n, found.map.never) == (1, 2)
     assert found.known == ((3 * HOUR, 1.0), (9 * HOUR, 2.0)), "small floods are known, too"
