@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jinja2
@@ -25,7 +26,7 @@ from ground import palette
 from ground.replay import floods, lanes, words
 from ground.replay.result import Loss, Replay
 from ground.replay.view import view
-from ground.wording import area, byte_text, css_share, duration, grouped, moment
+from ground.wording import area, byte_text, counted, css_share, duration, grouped, moment
 from onboard import classes
 from onboard.files import write_text
 
@@ -215,8 +216,8 @@ def events(replay: Replay) -> list[Event]:
             moment(model.since_ms),
             f"Model: {model.title}",
             "flies from here",
-            model.model_id[:16],
-            "–",
+            _rightness(words.rightness(replay, model)),
+            model.model_id[:12],
         )
         for model in replay.models
     ]
@@ -233,6 +234,13 @@ def events(replay: Replay) -> list[Event]:
         if off.safe
     ]
     return sorted(found, key=lambda event: event.at_ms)
+
+
+def _rightness(found: list[float]) -> str:
+    if not found:
+        return "how right its maps were is not known"
+    frames = counted(len(found), "frame")
+    return f"IoU of water {median(found):.2f} in the median of {frames} with flood"
 
 
 def _floods_about(found: list[floods.Flood]) -> str:

@@ -9,6 +9,7 @@ from statistics import median
 from rich.table import Table
 
 from ground.replay.result import Latency, Replay, Strategy
+from ground.replay.words import rightness
 from ground.wording import area, byte_text, counted, duration, grouped, moment
 
 
@@ -46,13 +47,7 @@ def _models(replay: Replay) -> list[str]:
     """How right the maps of each model were."""
     found = []
     for one in replay.models:
-        own = [
-            frame.iou
-            for frame in replay.frames
-            if frame.model_id == one.model_id
-            and frame.iou is not None
-            and (frame.flood_km2 or 0.0) >= replay.flood_limit_km2
-        ]
+        own = rightness(replay, one)
         middle = f"{median(own):.2f}" if own else "not known"
         found.append(
             f"model {one.model_id[:12]} ({one.title}), from {moment(one.since_ms)}: IoU of water "

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from statistics import median
 
 from ground.place import lonlat_text
-from ground.replay.result import Latency, Replay, Station, Strategy
+from ground.replay.result import Flying, Latency, Replay, Station, Strategy
 from ground.wording import (
     FIRM,
     area,
@@ -19,6 +20,7 @@ from ground.wording import (
     day,
     duration,
     grouped,
+    moment,
     percent,
     significant,
     split_duration,
@@ -103,7 +105,31 @@ def lead(replay: Replay) -> list[str]:
     said = [found]
     if ours is not None and ours.floods:
         said.append(_soon(ours, today if today is not ours else None))
-    return said
+    return [*said, *_models(replay)]
+
+
+def _models(replay: Replay) -> list[str]:
+    """Say whether a model that came up made the maps better."""
+    found = [(one, rightness(replay, one)) for one in replay.models]
+    known = [(one, median(right)) for one, right in found if right]
+    if len(known) < 2:
+        return []
+    (first, before), (last, after) = known[0], known[-1]
+    return [
+        f"The model {last.title!r}, on board since {moment(last.since_ms)} UTC, maps them with an "
+        f"IoU of water of {after:.2f} in the median; {first.title!r} had {before:.2f}."
+    ]
+
+
+def rightness(replay: Replay, model: Flying) -> list[float]:
+    """IoU of water between mask and truth, of each frame with flood that a model looked at."""
+    return [
+        frame.iou
+        for frame in replay.frames
+        if frame.model_id == model.model_id
+        and frame.iou is not None
+        and (frame.flood_km2 or 0.0) >= replay.flood_limit_km2
+    ]
 
 
 def _soon(ours: Strategy, today: Strategy | None) -> str:

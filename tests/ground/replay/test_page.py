@@ -41,6 +41,20 @@ def test_the_headline_says_what_flooded_and_how_soon_against_today() -> None:
     assert "Sending whole frames, as is done today, takes 1.8 h" in said
 
 
+def test_a_model_that_came_up_is_held_against_the_one_before() -> None:
+    replay = example()
+    assert len(words.lead(replay)) == 2
+    known = tuple(
+        dataclasses.replace(frame, iou=0.5 + frame.number / 20) for frame in replay.frames
+    )
+    last = words.lead(dataclasses.replace(replay, frames=known))[-1]
+    # Frames 1 and 2 showed flood to the first model, 4 and 5 to the second.
+    assert "'retrained', on board since 2026-09-21 17:23 UTC" in last
+    assert "of 0.72 in the median; 'as launched' had 0.57" in last
+    found = events(dataclasses.replace(replay, frames=known))
+    assert "IoU of water 0.57 in the median of 2 frames with flood" in [one.said for one in found]
+
+
 def test_a_way_that_brought_nothing_is_not_called_slow() -> None:
     replay = example()
     none = Latency(0, 3, None, None)
