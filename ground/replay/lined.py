@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from onboard.errors import ConfigError
 from onboard.fields import Fields
 
+_YEARS = range(1957, 2100)
 _NEAR = 0.7
 """How alike two names are, of 1, for one to be meant by the other."""
 
@@ -101,6 +102,8 @@ class LinedFields(Fields):
     def as_instant(self, name: str, value: Any, start: datetime | None) -> datetime:
         """A value of the field as a UTC time; ``start`` is None where days mean nothing yet."""
         if isinstance(value, datetime) and value.tzinfo is not None:
+            if value.year not in _YEARS:
+                self.refuse(name, f"is in {value.year}; write a time of the space age")
             return value.astimezone(UTC)
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if number and start is not None and abs(value) < 1e5:

@@ -84,6 +84,8 @@ BAD = [
         "start",
         "start is 2021-03-15 00:00:00 without a zone; write it as 2021-03-15T06:00:00Z",
     ),
+    ("start = 2021-03-15", "start = 9999-12-31", "start =", "start is in 9999; write a time of"),
+    ("start = 2021-03-15", "start = 0001-01-01", "start =", "start is in 1; write a time of"),
     ("start = 2021-03-15T00:00:00Z", "start = 4", "start =", "start is 4, no time"),
     ("priority = 2", "priorty = 2", "priorty", "priorty is not known here; did you mean priority?"),
     ("lat = 78.23", "lat = 178.23", "lat = 178", "lat is 178.23; write a number in -90…90"),
