@@ -285,6 +285,28 @@ def test_chips_without_a_place_and_samples_that_are_no_number(tmp_path: Path, fo
     assert taken.group == f"scene-{lost.scene_id.hex()[:12]}"
 
 
+@pytest.mark.soak
+def test_a_training_takes_the_folder_as_it_is(tmp_path: Path, folder: Path) -> None:
+    """A small network for one epoch, on chips of twelve places, two of which nobody accepted."""
+    places = [(10.0, 0.0, 3e5 + 4e4 * number, 0.0, -10.0, 7e6) for number in range(12)]
+    made = [
+        make_chip(seed, 64, 64, georef=Georef(64, 64, UTM, place))
+        for seed, place in enumerate(places)
+    ]
+    listed = deliver(tmp_path / "rx", *made)
+    assert labels(folder, tmp_path / "rx") == 0
+    for name in listed[:10]:
+        mark(folder, name, "done")
+    assert labels(folder) == 0
+    config = tmp_path / "c.toml"
+    config.write_text("epochs = 1\nbatch_size = 6\ncrop = 32\nwidths = [2, 3, 3]\n")
+    words = ["--out", tmp_path / "run", "--config", config]
+    assert run(["train", str(folder), *map(str, words)]) == 0
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["data"][0]["chips"] == 10
+    assert record["data"][0]["name"] == "river"
+
+
 # --- read by others ---------------------------------------------------------------------------
 
 
