@@ -68,6 +68,7 @@ class Labels:
         reference: version of the permanent-water reference that the satellite used; ``""``
             where it had none.
         conditions: flags of the frame, in words.
+        acquired_ms: when the frame was taken, UTC milliseconds since 1970; None where unknown.
     """
 
     product_id: str
@@ -85,6 +86,7 @@ class Labels:
     operating_point: str = ""
     reference: str = ""
     conditions: tuple[str, ...] = ()
+    acquired_ms: int | None = None
 
     def rows(self) -> list[tuple[str, str]]:
         """Return (name, value) of every label, in the order in which they are shown."""
@@ -219,18 +221,6 @@ def sheet_subject(product: Product, reference: Reference | None) -> palette.Subj
     return "flood" if known else "water"
 
 
-def drawn_subject(path: Path) -> str | None:
-    """What the map at ``path`` speaks of; None where there is no readable map."""
-    if not path.is_file():
-        return None
-    try:
-        with unlocated_is_fine(), rasterio.open(path) as tif:
-            subject: str | None = tif.tags().get("FLOODSAT_SUBJECT")
-    except GDAL_ERRORS:
-        return None
-    return subject
-
-
 def _labels(product: Product, subject: palette.Subject) -> Labels:
     reference = product.reference_version
     return Labels(
@@ -249,6 +239,7 @@ def _labels(product: Product, subject: palette.Subject) -> Labels:
         operating_point=product.operating_point,
         reference="" if reference is None else reference.hex(),
         conditions=condition_names(product.conditions),
+        acquired_ms=product.acquired_ms,
     )
 
 
@@ -268,16 +259,6 @@ def utc_text(milliseconds: int | None) -> str:
     except OverflowError:
         return f"{milliseconds} ms since 1970"
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def write_product(
-    product: Product, folder: Path, stem: str, reference: Reference | None = None
-) -> list[Path]:
-    """Write a verified product's maps and quicklook; see `sheet_of` and `write_maps`."""
-    from ground.quicklook import write_quicklook
-
-    sheet = sheet_of(product, reference)
-    return [*write_maps(sheet, folder, stem), write_quicklook(sheet, folder / f"{stem}.png")]
 
 
 def write_maps(sheet: Sheet, folder: Path, stem: str) -> list[Path]:

@@ -21,8 +21,9 @@ from onboard.georef import Georef
 F64 = npt.NDArray[np.float64]
 
 WGS84_A = 6378137.0
+WGS84_F = 1 / 298.257223563
 WGS84_E2 = 0.00669437999014
-"""Semi-major axis in metres and first eccentricity squared (NGA.STND.0036, table 3.1)."""
+"""Semi-major axis in metres, flattening and first eccentricity squared (NGA.STND.0036, 3.1)."""
 
 
 def crs_of(georef: Georef) -> CRS | None:

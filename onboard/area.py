@@ -36,10 +36,15 @@ def meets(area: Area, grid: Georef) -> bool | None:
         )
     except (CRSError, ValueError):
         return None
-    if north < area[1] or south > area[3]:
+    return overlap(area, (west, south, east, north))
+
+
+def overlap(one: Area, other: Area) -> bool:
+    """Whether two boxes share a place; either may cross the date line."""
+    if other[3] < one[1] or other[1] > one[3]:
         return False
     # Two arcs of longitude meet where one begins within the other.
-    return _within(area[0], area[2], west) or _within(west, east, area[0])
+    return _within(one[0], one[2], other[0]) or _within(other[0], other[2], one[0])
 
 
 def _within(west: float, east: float, longitude: float) -> bool:
