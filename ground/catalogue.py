@@ -27,6 +27,7 @@ from onboard.area import Area, overlap
 from onboard.errors import OutputError, ProductError
 from onboard.files import make_folder, write_text
 from onboard.product import Product, unpack
+from onboard.reference_water import Reference
 
 ROOT = "collection.json"
 DAYS = "days"
@@ -79,16 +80,19 @@ class Entry:
             )
         return self.folder / str(assets[name]["href"])
 
-    def product(self) -> Product:
+    def product(self, reference: Reference | None = None) -> Product:
         """The product as it was received.
+
+        Args:
+            reference: permanent water, which some products are coded against.
 
         Raises:
             OutputError: its file is not in the catalogue.
-            ProductError: it is damaged.
+            ProductError: it is damaged, or coded against another reference.
         """
         path = self.asset("product")
         try:
-            return unpack(path.read_bytes())
+            return unpack(path.read_bytes(), reference)
         except OSError as error:
             raise ProductError(f"{path}: cannot be read; receive it again") from error
 

@@ -20,7 +20,7 @@ from ground.styles import write_styles
 from onboard.errors import FloodsatError, OutputError
 from onboard.files import write_bytes
 from onboard.product import Product
-from onboard.reference_water import PermanentWater
+from onboard.reference_water import Reference
 
 
 class Delivery(NamedTuple):
@@ -38,7 +38,7 @@ class Delivery(NamedTuple):
 
 
 def deliver(
-    product: Product, data: bytes, folder: Path, reference: PermanentWater | None = None
+    product: Product, data: bytes, folder: Path, reference: Reference | None = None
 ) -> Delivery:
     """Write a verified product and everything that is drawn of it; nothing that is there already.
 

@@ -17,11 +17,12 @@ import numpy as np
 import rasterio
 
 from ground.backdrop import read_rgb
+from ground.catalogue import Catalogue
 from ground.channel import ChannelReport, impair
 from ground.closeup import Closeup, Link, Scores
-from ground.maps import Sheet, sheet_of, write_maps
+from ground.delivery import write_sheet
+from ground.maps import Sheet, sheet_of
 from ground.palette import U8
-from ground.quicklook import write_quicklook
 from ground.receive import Reception, receive
 from ground.replay import checks, scenario_file
 from ground.replay.page import write_page
@@ -113,8 +114,8 @@ def run(samples: Samples, out: Path, tell: Tell = quiet) -> dict[str, Any]:
         with clock.stage("maps"):
             sheet = sheet_of(product, reference)
             rgb = read_rgb(samples.frame, RGB, mask=product.mask)
-            write_maps(sheet, folder / "maps", "flood")
-            write_quicklook(sheet, folder / "maps" / "flood.png", rgb)
+            _, item = write_sheet(sheet, folder / "maps", "flood", rgb)
+            Catalogue(folder / "maps").add([item])
         truth = _read_truth(samples.truth)
         scores = score(product.mask, truth)
         ground_stages = {k: v for k, v in clock.seconds.items() if k != "flash"}

@@ -88,11 +88,11 @@ class Globe:
         x, y = pixel_to_crs(self.georef, points[:, 0], points[:, 1])
         if self._geographic:
             # PROJ wraps longitudes; a grid in degrees may go on beyond 180.
-            wrapped: F64 = np.stack(self._forward.transform(x, y), axis=1)
+            wrapped: F64 = _transformed(self._forward, x, y)
             turns = np.round((x - wrapped[:, 0]) / _FULL_TURN)
             wrapped[:, 0] += _FULL_TURN * turns
             return wrapped
-        return np.asarray(np.stack(self._forward.transform(x, y), axis=1))
+        return _transformed(self._forward, x, y)
 
     def _check_border(self) -> None:
         a, b, _, d, e, _ = self.georef.transform
@@ -138,11 +138,8 @@ class Globe:
         inverse = _transformer(self.georef, WGS84, self._crs)
         a, b, c, d, e, f = self.georef.transform
         for pole in (90.0, -90.0):
-            try:
-                x, y = inverse.transform(0.0, pole, errcheck=True)
-            except ProjError:
-                continue
-            if not (math.isfinite(x) and math.isfinite(y)):
+            x, y = _transformed(inverse, np.zeros(1), np.full(1, pole))[0]
+            if not (np.isfinite(x) and np.isfinite(y)):
                 continue
             column, row = np.linalg.solve([[a, b], [d, e]], [x - c, y - f])
             inside = -1 <= column <= self.georef.width + 1 and -1 <= row <= self.georef.height + 1
@@ -252,6 +249,14 @@ def _transformer(georef: Georef, source: CRS | str, target: CRS | str) -> Transf
             f"CRS {_name(georef)}: has no way to longitude and latitude; "
             "fly the frame with an EPSG code or WKT of a place on Earth"
         ) from error
+
+
+def _transformed(transformer: Transformer, x: F64, y: F64) -> F64:
+    """Points ``(n, 2)`` in the target's coordinates, infinite where there is no way."""
+    # pyproj takes an array of one value for a number, and NumPy warns of that.
+    twice = (np.append(x, x[:1]), np.append(y, y[:1]))
+    found: F64 = np.stack(transformer.transform(*twice), axis=1)
+    return found[:-1]
 
 
 def _name(georef: Georef) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from ground.delivery import Delivery
     from ground.receive import Reception
     from onboard.chip import Chip
     from onboard.link.alerts import Alert
-    from onboard.product import Product
     from onboard.rawchip import RawChip
     from onboard.reference_water import PermanentWater
 
@@ -21,6 +21,8 @@ CHIPS = "chips"
 """Folder of chips for labelling within that of a reception."""
 RAW = "raw"
 """Folder of raw chips there, squares of frames that a command asked for."""
+AT_ONCE = 16
+"""Products that enter the catalogue in one step: what is drawn again after a kill at most."""
 
 
 @click.command("receive")
@@ -70,7 +72,8 @@ def command(
     STREAM is a file of transfer frames, - for standard input, or udp://ADDRESS:PORT, which
     listens there (127.0.0.1 where no address is given).
 
-    Each product becomes OUT/<id>.fsp with its maps beside it, each chip for labelling
+    Each product becomes OUT/<id>.fsp with its maps beside it (GeoTIFF, GeoJSON, PNG, styles for
+    QGIS and a STAC item), found by OUT/collection.json; each chip for labelling becomes
     OUT/chips/<id>.fsc, each raw chip OUT/raw/<id>.fsr; OUT/reception.json says what was received
     and what was lost. What is already there is not written again. Files that are half there are
     kept in OUT/transfers.state, and the next pass goes on with them.
@@ -89,7 +92,7 @@ def command(
     chunks = sources.chunks(stream, seconds, idle_seconds)
     reception = receive(chunks, name=stream, memory=memory, reference=permanent)
     make_folder(out)
-    files = [_write(data, product, out, permanent) for data, product in reception.products]
+    files = _deliver(reception, out, permanent)
     kept = [(one.data, out / f"{one.stem}.fsp") for one in reception.locked]
     chips = [(data, out / _place(chip)) for data, chip in reception.chips]
     raws = [(data, out / _place(raw)) for data, raw in reception.raws]
@@ -110,10 +113,25 @@ def command(
         click.echo(f"{return_file}: {len(returned)} bytes to send up")
     problems = [one.problem for one in files if one.problem]
     problems += [f"{out / one.stem}.fsp: kept, but {one.why}" for one in reception.locked]
+    problems += _refused(reception, permanent)
     for problem in problems:
         click.echo(f"floodsat: {problem}", err=True)
     if problems:
         click.get_current_context().exit(2)
+
+
+def _refused(reception: Reception, reference: PermanentWater | None) -> Iterator[str]:
+    """What a reference is not good for: products that name another version."""
+    if reference is None:
+        return
+    for _, product in reception.products:
+        named = product.reference_version
+        if named is not None and named != reference.version:
+            yield (
+                f"{reference.path}: is version {reference.version.hex()}, but {product.stem} "
+                f"counts flood against {named.hex()}; its map shows all water; "
+                "give that reference"
+            )
 
 
 def _place(chip: Chip | RawChip) -> str:
@@ -125,37 +143,22 @@ def _place(chip: Chip | RawChip) -> str:
     return f"{CHIPS}/{chip.stem}.fsc"
 
 
-class Written(NamedTuple):
-    """What was written of one product, and why its maps were not, if so."""
+def _deliver(reception: Reception, out: Path, reference: PermanentWater | None) -> list[Delivery]:
+    """Write every product with its maps, and add them to the catalogue."""
+    from ground.catalogue import Catalogue
+    from ground.delivery import deliver
 
-    paths: list[Path]
-    problem: str = ""
-
-
-def _write(data: bytes, product: Product, out: Path, reference: PermanentWater | None) -> Written:
-    """Write a product's bytes, then its maps; nothing where all of it is there already.
-
-    One product whose maps cannot be drawn must not keep the others from the ground.
-    """
-    from ground import maps
-    from onboard.errors import FloodsatError
-    from onboard.files import write_bytes
-
-    raw, paths = out / f"{product.stem}.fsp", []
-    subject = maps.sheet_subject(product, reference)
-    if not raw.is_file() or raw.read_bytes() != data:
-        write_bytes(raw, data)
-        paths.append(raw)
-    elif maps.drawn_subject(out / f"{product.stem}.tif") == subject:
-        return Written([])
-    try:
-        drawn = maps.write_product(product, out, product.stem, reference)
-    except FloodsatError as error:
-        return Written(paths, f"{raw}: kept, but its maps cannot be drawn: {error}")
-    return Written([*paths, *drawn])
+    catalogue, made = Catalogue(out), []
+    catalogue.repair()
+    for start in range(0, len(reception.products), AT_ONCE):
+        some = reception.products[start : start + AT_ONCE]
+        written = [deliver(product, data, out, reference) for data, product in some]
+        catalogue.add(one.item for one in written if one.item is not None)
+        made += written
+    return made
 
 
-def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
+def _to_json(reception: Reception, files: list[Delivery]) -> dict[str, Any]:
     import dataclasses
 
     from onboard.link import acks, housekeeping
@@ -213,7 +216,7 @@ def _to_json(reception: Reception, files: list[Written]) -> dict[str, Any]:
     }
 
 
-def _show(reception: Reception, files: list[Written], reference: PermanentWater | None) -> None:
+def _show(reception: Reception, files: list[Delivery], reference: PermanentWater | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -268,7 +271,7 @@ def _lines(reception: Reception, reference: PermanentWater | None) -> Iterator[s
         yield f"command {ack.count}: {ack.status.name.lower()}: {ack.text}"
     for _, product in reception.products:
         named = product.reference_version
-        if named is not None and (reference is None or reference.version != named):
+        if named is not None and reference is None:
             yield (
                 f"note: {product.stem} counts flood against the permanent-water reference "
                 f"{named.hex()}; its map shows all water; give that reference with --reference"

@@ -10,7 +10,7 @@ import threading
 import pytest
 from click.testing import CliRunner
 
-import ground.maps
+import ground.delivery
 from ground.channel import Channel, Conditions
 from ground.cli.receive import command as receive
 from onboard.cli.downlink import command as downlink
@@ -24,10 +24,15 @@ CADU = frames.cadu_length()
 BUDGET = str(12 * CADU)
 
 
+def no_maps(sheet, folder, stem, rgb=None):
+    """Draws nothing."""
+    told = {"datetime": None, "floodsat:subject": sheet.labels.subject}
+    return [], {"id": stem, "properties": told, "assets": {}}
+
+
 @pytest.fixture(autouse=True)
 def _maps(monkeypatch):
-    monkeypatch.setattr(ground.maps, "write_product", lambda *_: [])
-    monkeypatch.setattr(ground.maps, "drawn_subject", lambda _: "water")
+    monkeypatch.setattr(ground.delivery, "write_sheet", no_maps)
 
 
 @pytest.fixture
@@ -213,8 +218,7 @@ def test_a_reception_that_is_cut_short_leaves_the_state_before_it(tmp_path, made
         contact(tmp_path, 2)
     assert (tmp_path / "out" / "transfers.state").read_bytes() == state
     monkeypatch.undo()
-    monkeypatch.setattr(ground.maps, "write_product", lambda *_: [])
-    monkeypatch.setattr(ground.maps, "drawn_subject", lambda _: "water")
+    monkeypatch.setattr(ground.delivery, "write_sheet", no_maps)
     run(receive, tmp_path / "2.bin", "--out", tmp_path / "out", "--return", tmp_path / "up-2.bin")
     for number in range(3, 9):
         contact(tmp_path, number)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from fastcrc import crc16
 
-import ground.maps
+import ground.delivery
 from ground.channel import impair
 from ground.cli.receive import command
 from ground.receive import receive
@@ -370,17 +370,14 @@ def written(monkeypatch):
     """Calls of the writer of maps, which leaves one small file per product."""
     calls = []
 
-    def write_product(product, folder, stem, reference):
+    def write_sheet(sheet, folder, stem, rgb=None):
         path = folder / f"{stem}.tif"
         path.write_bytes(b"map")
         calls.append(stem)
-        return [path]
+        told = {"datetime": None, "floodsat:subject": sheet.labels.subject}
+        return [path], {"id": stem, "properties": told, "assets": {}}
 
-    def drawn_subject(path):
-        return "water" if path.is_file() else None
-
-    monkeypatch.setattr(ground.maps, "write_product", write_product)
-    monkeypatch.setattr(ground.maps, "drawn_subject", drawn_subject)
+    monkeypatch.setattr(ground.delivery, "write_sheet", write_sheet)
     return calls
 
 
@@ -507,7 +504,14 @@ def test_a_reference_that_comes_later_draws_the_map_again(tmp_path, stream, writ
     out = tmp_path / "out"
     run("-", "--out", out, input=io.BytesIO(stream))
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.fsp")}
-    monkeypatch.setattr(ground.maps, "sheet_subject", lambda product, reference: "flood")
+    sheet_of = ground.delivery.sheet_of
+
+    def with_reference(product, reference):
+        sheet = sheet_of(product, reference)
+        return dataclasses.replace(sheet, labels=dataclasses.replace(sheet.labels, subject="flood"))
+
+    monkeypatch.setattr(ground.delivery, "sheet_of", with_reference)
+    monkeypatch.setattr(ground.delivery, "sheet_subject", lambda product, reference: "flood")
     run("-", "--out", out, input=io.BytesIO(stream))
     assert len(written) == 6
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.fsp")} == before
@@ -516,14 +520,14 @@ def test_a_reference_that_comes_later_draws_the_map_again(tmp_path, stream, writ
 def test_a_product_that_cannot_be_drawn_keeps_no_other_back(
     tmp_path, stream, sent, written, monkeypatch
 ):
-    draw = ground.maps.write_product
+    draw = ground.delivery.write_sheet
 
-    def refuse_first(product, folder, stem, reference):
+    def refuse_first(sheet, folder, stem, rgb=None):
         if stem == sent[0][-16:].hex()[:12]:
             raise ProductError("the CRS EPSG:999999 is unknown")
-        return draw(product, folder, stem, reference)
+        return draw(sheet, folder, stem)
 
-    monkeypatch.setattr(ground.maps, "write_product", refuse_first)
+    monkeypatch.setattr(ground.delivery, "write_sheet", refuse_first)
     out = tmp_path / "out"
     result = run("-", "--out", out, input=io.BytesIO(stream))
     assert result.exit_code == 2
