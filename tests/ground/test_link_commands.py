@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import socket
 import threading
 
@@ -112,8 +113,8 @@ def test_a_return_that_never_comes_costs_only_what_asks_for_it(tmp_path, made):
 
 def test_a_receive_folder_that_is_lost_is_filled_again(tmp_path, made):
     contact(tmp_path, 1)
-    for path in (tmp_path / "out").iterdir():
-        path.unlink()
+    shutil.rmtree(tmp_path / "out")
+    (tmp_path / "out").mkdir()
     (tmp_path / "up-1.bin").unlink()
     for number in range(2, 40):
         if contact(tmp_path, number)["open"] == 0 and number > 4:
