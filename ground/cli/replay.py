@@ -173,11 +173,8 @@ def _play(
     cut = "" if longest_gap is None else f", silences of at most {longest_gap:g} s"
     console.print(f"playing to {sender.where} at {speed:g} times the speed{cut}", soft_wrap=True)
     for one in passes(replay, out):
-        contact = one.contact
-        when = datetime.fromtimestamp(contact.aos_ms / 1000, UTC)
+        pace.wait(one.begin_s)
+        begins = datetime.fromtimestamp(replay.span.start_ms / 1000 + one.begin_s, UTC)
+        console.print(f"{begins:%Y-%m-%d %H:%M:%S}  {one.contact.station}: signal", end="")
         sender.send(one.bursts(counters, speed), pace)
-        console.print(
-            f"{when:%Y-%m-%d %H:%M:%S}  {contact.station}: {one.recorded} frames, "
-            f"{one.idle} idle, loss of signal",
-            soft_wrap=True,
-        )
+        console.print(f"; {one.recorded} frames, {one.idle} idle, signal lost")
