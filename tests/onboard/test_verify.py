@@ -384,6 +384,20 @@ def test_slack_follows_the_engines() -> None:
     assert verify.engine_key("openvino-2021 (2021.4.2, CPU)") == "openvino-2021"
 
 
+def test_the_page_says_what_the_code_does() -> None:
+    page = (ROOT / "docs" / "verify.md").read_text("utf-8")
+    assert all(f"`{name}`" in page for name in verify.CURES if name != "statistics")
+    assert f"at most {verify.SHARE:.1%} of the mask".replace("%", " %") in page
+    for names, words in (
+        (("tflite (a)", "openvino (b)"), "2·10⁻⁵ between two float32 engines"),
+        (("myriad (x)", "tflite (a)"), "0.02 for a Myriad\nstick against a CPU"),
+        (("tflite-int8 (a)",) * 2, "0.05 for INT8 alone"),
+    ):
+        value = verify.slack(*names).probability
+        assert words.startswith(f"{value:.2g}".replace("2e-05", "2·10⁻⁵"))
+        assert words in page
+
+
 # --- every engine ----------------------------------------------------------------------------
 
 
