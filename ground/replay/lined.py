@@ -119,9 +119,12 @@ class LinedFields(Fields):
         if isinstance(value, time):
             return value
         try:
-            return time.fromisoformat(value)
+            read = time.fromisoformat(value)
         except (TypeError, ValueError):
+            read = None
+        if read is None or read.tzinfo is not None:
             self.refuse(name, f'has {value!r}, no time of day; write it as "06:00"')
+        return read
 
     def pairs(self, name: str) -> list[tuple[Any, Any]]:
         """A list of pairs."""

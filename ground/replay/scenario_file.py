@@ -90,36 +90,37 @@ def _scenario(given: LinedFields) -> Scenario:
         lines=given.lines,
     )
     given.done()
-    _check_whole(scenario, given)
+    _check_whole(scenario)
     return scenario
 
 
-def _check_whole(scenario: Scenario, given: LinedFields) -> None:
+def _check_whole(scenario: Scenario) -> None:
     """What no table alone can tell."""
     if not scenario.stations:
-        raise ConfigError(f"{given.path}: has no [[station]]; add at least one")
+        raise ConfigError(f"{scenario.path}: has no [[station]]; add at least one")
     if not scenario.targets and not scenario.frames:
-        raise ConfigError(f"{given.path}: has neither [[target]] nor [[frame]]; add at least one")
-    _unique(given, "station", [one.name for one in scenario.stations])
-    names = [("target", one.name) for one in scenario.targets]
-    names += [("frame", one.name) for one in scenario.frames]
+        raise ConfigError(
+            f"{scenario.path}: has neither [[target]] nor [[frame]]; add at least one"
+        )
+    _check_names(scenario, {"station": [one.name for one in scenario.stations]})
+    taken = {
+        "target": [one.name for one in scenario.targets],
+        "frame": [one.name for one in scenario.frames],
+    }
+    _check_names(scenario, taken)
+
+
+def _check_names(scenario: Scenario, names: dict[str, list[str]]) -> None:
+    """Refuse a name that two of these kinds of tables have, or two of one kind."""
     seen: set[str] = set()
-    counts = {"target": itertools.count(), "frame": itertools.count()}
-    for kind, name in names:
-        key = f"{kind}.{next(counts[kind])}.name"
-        if name in seen:
-            raise ConfigError(
-                f"{scenario.where(key)}: the name {name!r} is taken; give every target and frame "
-                "one of its own"
-            )
-        seen.add(name)
-
-
-def _unique(given: LinedFields, kind: str, names: list[str]) -> None:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            one = given.tables(kind)[index]
-            one.refuse("name", f"{name!r} is taken by another {kind}; give every {kind} its own")
+    for kind, found in names.items():
+        for index, name in enumerate(found):
+            if name in seen:
+                raise ConfigError(
+                    f"{scenario.where(f'{kind}.{index}.name')}: the name {name!r} is taken; give "
+                    f"every {' and '.join(names)} one of its own"
+                )
+            seen.add(name)
 
 
 def _satellite(given: LinedFields) -> tuple[str, Tle]:

@@ -93,7 +93,12 @@ BAD = [
     ("lat = 78.23", "", '[[station]]\nname = "Sv', "lat is missing in [station]; add it"),
     ("down_bps = 1e6", "down_bps = 0", "down_bps = 0", "down_bps is 0: nothing would come down"),
     ("down_bps = 1e6", "down_bps = -5", "down_bps = -5", "down_bps is -5; write a number in 0…"),
-    ('name = "Inuvik"', 'name = "Svalbard"', None, "name 'Svalbard' is taken by another station"),
+    (
+        'name = "Inuvik"',
+        'name = "Svalbard"',
+        None,
+        "the name 'Svalbard' is taken; give",
+    ),
     ("elevation_mask_deg = 5", "elevation_mask_deg = 90", "_mask_deg = 90", "would hear nothing"),
     ("frame_loss = 0.02", "frame_loss = 2", "frame_loss = 2", "frame_loss is 2; write a number"),
     (
@@ -118,6 +123,7 @@ BAD = [
     ("quota_mb = 2", 'engine = "warp"', "engine", "engine is 'warp'; choose one of tflite"),
     ('[["22:00", "02:00"]]', '[["22:00"]]', "off_daily", "write a list of pairs"),
     ('[["22:00", "02:00"]]', '[["25:00", "02:00"]]', "off_daily", "'25:00', no time of day"),
+    ('[["22:00", "02:00"]]', '[["22:00+02:00", "02:00"]]', "off_daily", "no time of day"),
     ('[["22:00", "02:00"]]', '[["02:00", "02:00"]]', "off_daily", "a pair of equal times"),
     (
         '[["22:00", "02:00"]]',
@@ -274,4 +280,19 @@ def test_a_target_of_a_file_has_no_flood_of_its_own(tmp_path):
     start, end = TEXT.index("[target.recipe]"), TEXT.index("[[uplink]]")
     text = TEXT[:start] + 'file = "f.tif"\n' + TEXT[end:]
     with pytest.raises(ConfigError, match="flood is of frames that are generated"):
+        scenario(tmp_path, text)
+
+
+def test_a_name_that_a_frame_takes_from_a_target(tmp_path):
+    (tmp_path / "f.tif").touch()
+    text = f"""{TEXT}
+[[frame]]
+name = "plain"
+time = 1
+lat = 23.5
+lon = 78
+file = "f.tif"
+"""
+    line = text.splitlines().index("[[frame]]") + 2
+    with pytest.raises(ConfigError, match=rf"toml:{line}: the name 'plain' is taken; give every"):
         scenario(tmp_path, text)
