@@ -285,10 +285,15 @@ def _target(given: LinedFields, span: Span) -> Target:
         span=Span(first, last),
     )
     given.done()
-    if target.picture.file is not None:
-        for name in ("flood", "clouds"):
-            if given.has(name):
-                given.refuse(name, "is of frames that are generated; a file shows what it shows")
+    for name in ("flood", "clouds"):
+        if target.picture.file is not None and given.has(name):
+            given.refuse(name, "is of frames that are generated; a file shows what it shows")
+    if target.flood is not None:
+        most = {"flood_fraction": max(target.flood.values)}
+        try:
+            Recipe(**{**target.picture.recipe, **most})
+        except ConfigError as error:
+            given.refuse("flood", f"is more than the recipe takes: {error}")
     return target
 
 

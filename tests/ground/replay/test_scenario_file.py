@@ -136,6 +136,8 @@ BAD = [
     ("clouds = [0.0, 0.6]", "clouds = [0.6, 0.0]", "clouds", "write the least first"),
     ("clouds = [0.0, 0.6]", "clouds = 7", "clouds", "has 7, no share; write a number in 0…1"),
     ("[0, 0.0], [1, 0.2]", "[1, 0.0], [1, 0.2]", "flood = ", "is not in order of time"),
+    ("[1, 0.2]", "[1, 0.9]", "flood = ", "more than the recipe takes: flood_fraction is 0.9"),
+    ("width = 256", "river_width_m = 0\nlake_fraction = 0\nflood_fraction = 0", "flood =", "water"),
     ("seed = 11", "seed = [11]", "[target.recipe]", "the recipe makes no sense: seed is [11]"),
     ("width = 256", "widht = 256", "widht", "widht is not known here; did you mean width?"),
     ("width = 256", "width = 1", "[target.recipe]", "width is 1; choose a value in 16…4096"),
