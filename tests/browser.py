@@ -84,6 +84,14 @@ class Opened:
         if message.type in {"error", "warning"}:
             self.complaints.append(message.text)
 
+    def until(self, condition: str) -> None:
+        """Wait until an expression of the page is true; its policy forbids the page to wait."""
+        for _ in range(300):
+            if self.page.evaluate(condition):
+                return
+            self.page.wait_for_timeout(100)
+        pytest.fail(f"never came true: {condition}")
+
     def text(self, selector: str) -> str:
         """Visible words of an element, with plain spaces."""
         words: str = self.page.inner_text(selector)

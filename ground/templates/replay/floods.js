@@ -104,6 +104,7 @@
     map.setView([0, 0], 0, { animate: false });
     map.fitBounds(bounds, { animate: false });
     map.setMinZoom(map.getZoom());
+    map.dragging.disable();
     map.setMaxZoom(map.getZoom() + 5);
     map.setMaxBounds(L.latLngBounds(bounds).pad(0.02));
     slider.max = 100 * (layers.length - 1);
@@ -153,6 +154,10 @@
   });
   stops.forEach(function (stop, i) { stop.addEventListener("click", function () { fade(100 * i); }); });
   slider.addEventListener("input", function () { fade(Number(slider.value)); });
+  /* A map that shows all of itself has nowhere to go: a finger on it moves the page. */
+  map.on("zoomend", function () {
+    if (map.getZoom() > map.getMinZoom() + 0.01) { map.dragging.enable(); } else { map.dragging.disable(); }
+  });
   map.on("mousemove click", function (event) { tell(event.latlng); });
   map.on("moveend", function () { if (document.activeElement === box) { tell(map.getCenter()); } });
   var size = box.clientWidth + " " + box.clientHeight;

@@ -117,6 +117,17 @@ def test_the_map_tells_its_values_and_its_place(browser: Any, path: Path) -> Non
         assert "° N, 90.27" not in found.text("#flood-readout")
 
 
+def test_a_finger_on_the_whole_map_moves_the_page(browser: Any, path: Path) -> None:
+    with opened(browser, path, 400, has_touch=True, is_mobile=True) as found:
+        page = found.page
+        touch = "getComputedStyle(document.getElementById('flood-map')).touchAction"
+        assert "pan-y" in page.evaluate(touch)
+        page.get_by_role("button", name="Zoom in").tap()
+        found.until(f"{touch} === 'none'")
+        page.get_by_role("button", name="Zoom out").tap()
+        found.until(f"{touch} !== 'none'")
+
+
 def test_another_flood_is_chosen_from_the_list(browser: Any, path: Path) -> None:
     with opened(browser, path) as found:
         page = found.page
@@ -168,7 +179,7 @@ def test_time_moves_by_keyboard_by_events_and_by_itself(browser: Any, path: Path
         assert "1 frames taken" in found.text("#world-readout")
         before = page.input_value("#clock")
         page.get_by_role("button", name="Play").click()
-        page.wait_for_function(f"Number(document.getElementById('clock').value) > {before}")
+        found.until(f"Number(document.getElementById('clock').value) > {before}")
         page.get_by_role("button", name="Pause").click()
         assert page.get_attribute("#play", "aria-pressed") == "false"
 
