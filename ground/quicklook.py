@@ -36,7 +36,8 @@ from onboard import classes
 from onboard.files import replacing
 from onboard.georef import Georef
 
-DPI = 100
+LAYOUT = (16.0, 10.0)
+"""Inches for which the texts are set; a picture of another size shows them smaller or larger."""
 INK = "#22262c"
 FAINT = "#5c636e"
 FRAME_RGB = (120, 120, 120)
@@ -63,12 +64,15 @@ def write_quicklook(
         OutputError: the folder cannot be written.
     """
     with style.context("default"):
-        figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
+        dpi = min(pixels / inches for pixels, inches in zip(size, LAYOUT, strict=True))
+        # A hair more, for matplotlib cuts what a division leaves just under a whole pixel.
+        figsize = ((size[0] + 1e-6) / dpi, (size[1] + 1e-6) / dpi)
+        figure = Figure(figsize=figsize, dpi=dpi, facecolor="white")
         FigureCanvasAgg(figure)
         _draw(figure, sheet, rgb)
         with replacing(path) as part:
             # The default metadata names matplotlib's version: it would change the bytes.
-            figure.savefig(part, format="png", dpi=DPI, metadata={"Software": None})
+            figure.savefig(part, format="png", dpi=dpi, metadata={"Software": None})
     return path
 
 

@@ -31,11 +31,28 @@ def words(drawn: Sheet, rgb: palette.U8 | None = None) -> str:
     return "\n".join(item.get_text() for item in figure.findobj(Text) if isinstance(item, Text))
 
 
-@pytest.mark.parametrize("size", [(1600, 1000), (1200, 800)])
+@pytest.mark.parametrize("size", [(1600, 1000), (1200, 800), (800, 500), (333, 777)])
 def test_it_has_the_size_that_was_asked_for(tmp_path: Path, size: tuple[int, int]) -> None:
     path = write_quicklook(sheet(), tmp_path / "look.png", size=size)
     assert pixels(path).shape == (size[1], size[0], 3)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("size", [(800, 500), (3200, 2000), (1200, 1000)])
+def test_no_text_lies_on_another_at_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    figures: list[Figure] = []
+    draw = quicklook._draw
+    monkeypatch.setattr(quicklook, "_draw", lambda f, s, r: (figures.append(f), draw(f, s, r)))
+    write_quicklook(sheet(), tmp_path / "look.png", size=size)
+    (figure,) = figures
+    (legend,) = figure.legends
+    notes = max(figure.texts, key=lambda text: text.get_text().count("\n"))
+    top, box = notes.get_window_extent(), legend.get_window_extent()
+    assert top.y1 <= box.y0
+    assert box.x1 <= size[0]
+    assert top.x1 <= size[0]
 
 
 def test_the_same_sheet_gives_the_same_bytes(tmp_path: Path) -> None:
