@@ -214,10 +214,10 @@ def events(replay: Replay) -> list[Event]:
         Event(
             model.since_ms,
             moment(model.since_ms),
-            f"Model: {model.title}",
+            f"Model: {model.title} ({model.model_id[:12]})",
             "flies from here",
             _rightness(words.rightness(replay, model)),
-            model.model_id[:12],
+            "–",
         )
         for model in replay.models
     ]
