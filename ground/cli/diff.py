@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     help="One standard deviation of the dates' positions against each other; by what the files "
     "say of themselves where not given.",
 )
+@click.option(
+    "--bundle", type=options.PATH, help="The bundle that flew, for products coded by its tables."
+)
+@options.trust
 @options.json_file
 def command(
     before: Path,
@@ -36,6 +40,8 @@ def command(
     out: Path | None,
     reference: Path | None,
     position_error: float | None,
+    bundle: Path | None,
+    trust: tuple[Path, ...],
     json_file: Path | None,
 ) -> None:
     """Show what changed between BEFORE and AFTER, two dates of one place.
@@ -47,9 +53,12 @@ def command(
 
     from ground.change import compare
     from ground.seen import read_seen
+    from onboard import bundle as bundles
     from onboard.files import write_text
     from onboard.reference_water import PermanentWater
 
+    if bundle is not None:
+        bundles.load(bundle, [bundles.COMMON], list(trust) or None).learn()
     permanent = None if reference is None else PermanentWater(reference)
     change = compare(
         read_seen(before, permanent), read_seen(after, permanent), sigma_m=position_error

@@ -24,6 +24,7 @@ from onboard.cli import run
 from onboard.errors import FrameError, ProductError
 from tests.ground import sheets
 from tests.products import make_product
+from tests.samples import BUNDLE
 
 
 def call(*words: Any) -> int:
@@ -63,7 +64,8 @@ def test_two_products_are_compared_into_files(
     tmp_path: Path, dates: tuple[Path, Path], capsys: Any
 ) -> None:
     out = tmp_path / "out"
-    assert call(*dates, "--out", out, "--json", tmp_path / "f.json") == 0
+    words = ["--out", out, "--json", tmp_path / "f.json", "--bundle", BUNDLE]
+    assert call(*dates, *words) == 0
     told = capsys.readouterr().out
     assert "before  a.fsp: 2023-11-14T22:13:20Z, water" in told
     assert "new water" in told

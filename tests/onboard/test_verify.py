@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from onboard import bundle, engines, verify
+from onboard import bundle, engines, tables, verify
 from onboard.cli import run
 from onboard.conditions import Condition
 from onboard.errors import EngineError
@@ -26,6 +26,7 @@ from onboard.segment import Segmenter, Thresholds
 from onboard.uncertainty import Maps
 from onboard.verify import Verdict
 from tests.onboard.bundles import varied
+from tests.onboard.netting import random_tables
 from tests.raw_frames import counts, write_profile, write_raw
 from tests.samples import BUNDLE, ROOT, crop, write_frame
 
@@ -139,6 +140,24 @@ def test_flood_is_confirmed_with_the_reference_that_flew(
     told = capsys.readouterr().err
     assert reference.version.hex() in told
     assert "give that one" in told
+
+
+def test_a_product_coded_by_tables_against_the_reference_is_confirmed(
+    tmp_path: Path, segmenter: Segmenter, capsys: Any
+) -> None:
+    known = np.zeros((1, 100, 120), np.uint8)
+    known[..., :60] = 1
+    reference = PermanentWater(write_frame(tmp_path / "permanent.tif", known, bands=None))
+    frame = write_frame(tmp_path / "wet.tif", crop(100, 120, 740, 440), tags=TAGS)
+    path = tmp_path / "sent.fsp"
+    by = tables.learn(tables.pack(random_tables()))
+    path.write_bytes(flown(segmenter, frame, reference=reference, tables=by))
+    assert call(path, frame, "--reference", reference.path, "--exact") == 0
+    capsys.readouterr()
+    assert call(path, frame) == 2
+    told = capsys.readouterr().err
+    assert "--reference" in told
+    assert told.count("\n") == 1
 
 
 def test_other_bits_of_another_engine_are_told_from_changes(
