@@ -71,6 +71,17 @@ def test_it_is_what_rfc_7946_wants(tmp_path: Path) -> None:
         assert one["bbox"] == pytest.approx(shape(one["geometry"]).bounds)
 
 
+@pytest.mark.parametrize("down", [10.0, -10.0])
+@pytest.mark.parametrize("right", [10.0, -10.0])
+def test_rings_run_the_right_way_on_any_grid(tmp_path: Path, down: float, right: float) -> None:
+    mask = np.ones((9, 9), np.uint8)
+    mask[4, 4] = 0
+    georef = Georef(9, 9, "EPSG:32646", (right, 0.0, 503_210.0, 0.0, down, 2_703_450.0))
+    (one,) = written(on(georef, mask), tmp_path)["features"]
+    turns = [(exterior, signed(ring) > 0) for exterior, ring in rings(one["geometry"])]
+    assert turns == [(True, True), (False, False)]
+
+
 def test_geopandas_reads_every_pixel_back(tmp_path: Path) -> None:
     """Drawn on the grid again, the features are the mask."""
     drawn = sheet()
