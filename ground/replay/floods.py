@@ -72,7 +72,8 @@ def _flood(replay: Replay, product: Product, frame: Frame) -> Flood:
     }
     return Flood(
         id=product.id,
-        title=frame.name,
+        # The time stands beside it.
+        title=frame.target if frame.name.startswith(frame.target) else frame.name,
         when=f"{moment(frame.taken_ms)} UTC",
         area=area(_flooded(product)),
         map_after=after(product.whole_ms, frame),

@@ -124,7 +124,9 @@ def _off(off: Off, first: int, last: int) -> Bar:
 def _place(begin: int, end: int, first: int, last: int) -> tuple[float, float]:
     begin, end = max(begin, first), min(end, last)
     length = last - first
-    return round(100 * (begin - first) / length, 3), round(100 * (end - begin) / length, 3)
+    # A bar at the very end keeps its least width within the lane.
+    left = min(100 * (begin - first) / length, 99.5)
+    return round(left, 3), round(100 * (end - begin) / length, 3)
 
 
 def _day_label(first: int) -> str:

@@ -116,8 +116,8 @@ def _models(replay: Replay) -> list[str]:
         return []
     (first, before), (last, after) = known[0], known[-1]
     return [
-        f"The model {last.title!r}, on board since {moment(last.since_ms)} UTC, maps them with an "
-        f"IoU of water of {after:.2f} in the median; {first.title!r} had {before:.2f}."
+        f"The model on board since {moment(last.since_ms)} UTC ({last.title}) maps them with an "
+        f"IoU of water of {after:.2f} in the median; the first ({first.title}) had {before:.2f}."
     ]
 
 

@@ -49,8 +49,8 @@ def test_a_model_that_came_up_is_held_against_the_one_before() -> None:
     )
     last = words.lead(dataclasses.replace(replay, frames=known))[-1]
     # Frames 1 and 2 showed flood to the first model, 4 and 5 to the second.
-    assert "'retrained', on board since 2026-09-21 17:23 UTC" in last
-    assert "of 0.72 in the median; 'as launched' had 0.57" in last
+    assert "on board since 2026-09-21 17:23 UTC (retrained)" in last
+    assert "of 0.72 in the median; the first (as launched) had 0.57" in last
     found = events(dataclasses.replace(replay, frames=known))
     assert "IoU of water 0.57 in the median of 2 frames with flood" in [one.said for one in found]
 
@@ -154,6 +154,7 @@ def test_floods_stand_with_the_largest_first(written: tuple[Path, Replay]) -> No
     small = dataclasses.replace(replay.products[0], flood_km2=1.0)
     found = floods.floods(dataclasses.replace(replay, products=(small, *replay.products[1:])))
     assert [flood.id for flood in found] == ["04" * 16, "01" * 16]
+    assert found[0].title == "Delta"
     assert found[1].area.replace("\xa0", " ") == "1 km²"
     facts = dict(found[0].facts)
     assert facts["Map on the ground"].replace("\xa0", " ") == "2.8 h"
