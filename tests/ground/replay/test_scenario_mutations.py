@@ -59,4 +59,4 @@ def test_mutated_scenarios(tmp_path):
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_many_mutated_scenarios(tmp_path):
-    assert 5_000 < run(tmp_path, 10_000) < 10_000
+    assert 2_000 < run(tmp_path, 4_000) < 4_000
