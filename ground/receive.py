@@ -186,8 +186,8 @@ def receive(
     report = Report()
     station = _Station(report, reference)
     if memory is not None:
-        memory = copy.deepcopy(memory)
-        station.files.resume(memory.open, memory.former)
+        # What ended never changes; of a long mission it is much the most.
+        station.files.resume(copy.deepcopy(memory.open), OrderedDict(memory.former))
         station.resume(memory.expected)
     channels: dict[int, PacketExtractor] = {}
     for station.position, frame in find_frames(chunks, report, frame_length):

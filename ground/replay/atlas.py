@@ -30,6 +30,7 @@ class Atlas:
 
     def __init__(self, places: Iterable[tuple[Georef, Path]]) -> None:
         self._parts: dict[Georef, PermanentWater] = {}
+        self._seen: dict[Georef, Bytes] = {}
         for georef, path in places:
             part = PermanentWater(path)
             known = self._parts.setdefault(georef, part)
@@ -43,10 +44,14 @@ class Atlas:
 
     def on(self, georef: Georef) -> Bytes:
         """The references on a frame's grid: 0, 1, or 255 where none knows."""
-        part = self._parts.get(georef)
-        if part is None:
-            return np.full((georef.height, georef.width), UNKNOWN, np.uint8)
-        return part.on(georef)
+        known = self._seen.get(georef)
+        if known is None:
+            part = self._parts.get(georef)
+            shape = (georef.height, georef.width)
+            known = np.full(shape, UNKNOWN, np.uint8) if part is None else part.on(georef)
+            known.flags.writeable = False
+            self._seen[georef] = known
+        return known
 
     def exact(self, georef: Georef) -> bool:
         """Whether `on` is the same everywhere; see `PermanentWater.exact`."""

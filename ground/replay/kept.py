@@ -12,7 +12,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +35,11 @@ class KeptSegmenter(Segmenter):
 
     Attributes:
         folder: where maps are kept.
+        last: scene id → mask of the scene that was run last.
     """
 
     folder: Path = Path()
+    last: dict[bytes, Array] = field(default_factory=dict, compare=False, repr=False)
 
     def run(self, frame: Source, scene_id: bytes | None = None) -> Iterator[TileMaps]:
         """The whole frame as one tile."""
@@ -47,6 +49,8 @@ class KeptSegmenter(Segmenter):
         if arrays is None:
             arrays = self._make(path, frame, scene)
         classes = arrays["classes"]
+        self.last.clear()
+        self.last[scene] = classes.copy()
         nothing = np.broadcast_to(np.float16(np.nan), classes.shape)
         p_water, entropy, epistemic = (arrays[name] for name in _FIELDS)
         found = Maps(p_water, nothing, entropy, nothing, epistemic)
@@ -54,6 +58,8 @@ class KeptSegmenter(Segmenter):
 
     def classes(self, scene_id: bytes) -> Array | None:
         """The kept mask of a scene, uint8 ``(H, W)``; None where there is none."""
+        if scene_id in self.last:
+            return self.last[scene_id]
         arrays = _load(self.path_of(scene_id))
         return None if arrays is None else arrays["classes"]
 

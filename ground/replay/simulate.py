@@ -7,6 +7,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from ground.replay import load, result
@@ -16,6 +19,7 @@ from ground.replay.craft import Fit
 from ground.replay.findings import Played, found
 from ground.replay.flight import fly
 from ground.replay.log import FlightLog
+from ground.replay.orbit import Orbit
 from ground.replay.pictures import footprint
 from ground.replay.plots import write_plots
 from ground.replay.scenario import Scenario, StrategyName
@@ -26,6 +30,8 @@ from onboard import engines, files, signing
 from onboard.engines import Engine
 
 SHOWN: StrategyName = "prioritised"
+MANY = 100
+"""Frames from which on it is worth a process to fly a strategy beside another one."""
 _MEMORY = Path("/dev/shm")
 _ROOM = 1 << 30
 Tell = Callable[[str, int, int], None]
@@ -56,10 +62,17 @@ def simulate(
         FloodsatError: something that the scenario names is unusable.
     """
     files.make_folder(cache)
-    played = _prepared(plan, cache, jobs or os.cpu_count() or 1, tell)
+    jobs = jobs or os.cpu_count() or 1
+    played = _prepared(plan, cache, jobs, tell)
+    first, *rest = flying(plan.scenario)
     opened: dict[bytes, Engine] = {}
-    for name in flying(plan.scenario):
-        played.logs[name] = _flown(played, name, cache, tell, opened)
+    # The first one alone: it runs the network where the cache lacks maps, for the others too.
+    played.logs[first] = _flown(played, first, cache, tell, opened)
+    if jobs > 1 and len(rest) > 1 and len(played.scenes) >= MANY:
+        _fly_beside(played, rest, cache, jobs, tell)
+    for name in rest:
+        if name not in played.logs:
+            played.logs[name] = _flown(played, name, cache, tell, opened)
     replay = found(played, out, cache, lambda done, of: tell("pictures", done, of))
     write_plots(replay, out)
     result.write(replay, out)
@@ -118,6 +131,22 @@ def _flown(
         )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fly_beside(
+    played: Played, names: list[StrategyName], cache: Path, jobs: int, tell: Tell
+) -> None:
+    """Fly several strategies at once, each in a process of its own."""
+    # A propagator does not go from process to process, and is not needed there.
+    plan = replace(played.plan, orbit=Orbit(played.plan.orbit.tle, played.plan.orbit.origin))
+    bare = replace(played, plan=plan, truths=(), footprints=(), logs={})
+    every = len(played.scenes)
+    with ProcessPoolExecutor(min(jobs, len(names)), get_context("spawn")) as pool:
+        flights = [pool.submit(_flown, bare, name, cache, quiet, {}) for name in names]
+        for name, flight in zip(names, flights, strict=True):
+            tell(TITLES[name], 0, every)
+            played.logs[name] = flight.result()
+            tell(TITLES[name], every, every)
 
 
 def _workplace() -> Path | None:
