@@ -27,7 +27,7 @@ from onboard.conditions import condition_names
 from onboard.errors import OutputError, ProductError
 from onboard.files import replacing
 from onboard.georef import Georef
-from onboard.product import EPISTEMIC_POWER, Product, dequantise
+from onboard.product import Product
 from onboard.rasters import GDAL_ERRORS, check_written, unlocated_is_fine
 from onboard.reference_water import PERMANENT, Reference
 
@@ -204,8 +204,8 @@ def sheet_of(product: Product, reference: Reference | None = None) -> Sheet:
         mask = np.where(permanent & (mask == classes.WATER), np.uint8(palette.PERMANENT), mask)
     return Sheet(
         mask=mask,
-        entropy=dequantise(product.entropy, product.levels),
-        epistemic=dequantise(product.epistemic, product.levels, EPISTEMIC_POWER),
+        entropy=product.entropy_nats,
+        epistemic=product.epistemic_nats,
         block=product.block,
         georef=product.georef,
         labels=_labels(product, "flood" if flood else "water"),

@@ -31,7 +31,7 @@ MAX_SIZE = 512
 """Most inputs, and most units of a hidden layer."""
 MAX_SHIFT = 24
 
-_HEAD = struct.Struct(">HHHBB")
+_HEAD = struct.Struct(">HHHBBB")
 
 
 class Layer(NamedTuple):
@@ -49,12 +49,16 @@ class Layer(NamedTuple):
 
     def hidden(self, values: Array) -> Array:
         """What the layer makes of float32 (n, inputs) of whole numbers: float32 (n, outputs)."""
+        sums = self.sums(values)
+        np.maximum(sums, 0, out=sums)
+        return np.asarray(np.minimum(sums, TOP, out=sums))
+
+    def sums(self, values: Array) -> Array:
+        """The same, not cut to what a hidden layer gives."""
         sums = values @ self.weights
         sums += self.bias
         np.multiply(sums, np.float32(2.0**-self.shift), out=sums)
-        np.floor(sums, out=sums)
-        np.maximum(sums, 0, out=sums)
-        return np.asarray(np.minimum(sums, TOP, out=sums))
+        return np.asarray(np.floor(sums, out=sums))
 
 
 class Net(NamedTuple):
@@ -79,8 +83,8 @@ class Net(NamedTuple):
             float64 (n,), whole multiples of 2^-``CHANCE_BITS``, never 0 or 1.
         """
         hidden = self.second.hidden(self.first.hidden(bits))
-        logits = (hidden @ self.last.weights)[:, 0] + self.last.bias[0]
-        steps = np.clip(logits, -LOGIT_TOP, LOGIT_TOP).astype(np.intp)
+        logits = np.clip(self.last.sums(hidden)[:, 0], -LOGIT_TOP, LOGIT_TOP)
+        steps = logits.astype(np.intp)
         return np.asarray(_chances()[steps + LOGIT_TOP])
 
 
@@ -106,9 +110,9 @@ def pack(net: Net) -> bytes:
 
     Weights are int16, biases int32, big-endian, the last dimension fastest.
     """
-    first, second, _ = net
+    first, second, last = net
     sizes = (*first.weights.shape, second.weights.shape[1])
-    parts = [_HEAD.pack(*sizes, first.shift, second.shift)]
+    parts = [_HEAD.pack(*sizes, first.shift, second.shift, last.shift)]
     for layer in net:
         parts += [layer.weights.astype(">i2").tobytes(), layer.bias.astype(">i4").tobytes()]
     return b"".join(parts)
@@ -122,14 +126,14 @@ def unpack(data: bytes) -> Net:
     """
     if len(data) < _HEAD.size:
         raise ProductError("a net of the coding tables is cut short")
-    inputs, first, second, shift1, shift2 = _HEAD.unpack_from(data)
+    inputs, first, second, *shifts = _HEAD.unpack_from(data)
     sizes = (inputs, first, second, 1)
     wanted = _HEAD.size + sum(2 * a * b + 4 * b for a, b in zip(sizes, sizes[1:]))
-    sound = min(sizes) >= 1 and max(sizes) <= MAX_SIZE and max(shift1, shift2) <= MAX_SHIFT
+    sound = min(sizes) >= 1 and max(sizes) <= MAX_SIZE and max(shifts) <= MAX_SHIFT
     if not sound or len(data) != wanted:
         raise ProductError("a net of the coding tables has sizes that make no sense")
     layers, start = [], _HEAD.size
-    for a, b, shift in zip(sizes, sizes[1:], (shift1, shift2, 0)):
+    for a, b, shift in zip(sizes, sizes[1:], shifts):
         weights = np.frombuffer(data, ">i2", a * b, start).reshape(a, b)
         bias = np.frombuffer(data, ">i4", b, start + 2 * a * b)
         layers.append((weights, bias, shift))

@@ -138,6 +138,13 @@ def grade(values: Floats, observed: Flags, block: int, scale: Scale) -> Mask:
     return codes
 
 
+def block_means(values: Floats, observed: Flags, block: int) -> NDArray[np.float64]:
+    """Means over blocks, nats: (ceil(H/block), ceil(W/block)), NaN where nothing was observed."""
+    parts = [means for _, means in _block_means(values, observed, block)]
+    found: NDArray[np.float64] = np.concatenate(parts)
+    return found
+
+
 def _block_means(
     values: Floats, observed: Flags, block: int
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
@@ -200,10 +207,17 @@ def summarise(
         water_area_m2=None if area is None else area * counts[1],
         flood=flood,
         flood_area_m2=None if area is None or flood is None else area * flood,
-        mean_entropy=mean_where(entropy, seen),
-        mean_epistemic=mean_where(epistemic, seen),
-        mean_p_water=mean_where(p_water, seen) if isinstance(p_water, np.ndarray) else p_water,
+        mean_entropy=_short(mean_where(entropy, seen)),
+        mean_epistemic=_short(mean_where(epistemic, seen)),
+        mean_p_water=_short(
+            mean_where(p_water, seen) if isinstance(p_water, np.ndarray) else p_water
+        ),
     )
+
+
+def _short(value: float | None) -> float | None:
+    """A figure as float32: it takes half the bytes, and nobody reads more digits."""
+    return None if value is None else float(np.float32(value))
 
 
 class Regions(NamedTuple):

@@ -19,6 +19,7 @@ from ground.replay import result
 from onboard.cli import run
 from onboard.errors import OutputError
 from onboard.product import unpack
+from onboard.reference_water import PermanentWater
 from tests.samples import FRAME, SAMPLES
 
 FLOOD = Path("maps") / "flood.tif"
@@ -48,7 +49,9 @@ def test_the_link_lost_frames_and_the_product_is_whole(made: tuple[Path, dict[st
 
 def test_the_figures_are_those_of_the_files(made: tuple[Path, dict[str, Any]]) -> None:
     out, summary = made
-    product = unpack((out / "maps" / f"{summary['product_id'][:12]}.fsp").read_bytes())
+    reference = PermanentWater(SAMPLES / "frame_permanent.tif")
+    data = (out / "maps" / f"{summary['product_id'][:12]}.fsp").read_bytes()
+    product = unpack(data, reference)
     truth, found = read(SAMPLES / "frame_truth.tif"), summary["accuracy"]
     seen = (product.mask <= 1) & (truth <= 1)
     said, true = product.mask[seen] == 1, truth[seen] == 1

@@ -20,7 +20,7 @@ def random_net(inputs: int, seed: int) -> Net:
         [
             (rng.integers(-90, 90, (inputs, 6)), rng.integers(-90, 90, 6), 1),
             (rng.integers(-60, 60, (6, 4)), rng.integers(-900, 900, 4), 5),
-            (rng.integers(-9, 9, (4, 1)), rng.integers(-90, 90, 1), 0),
+            (rng.integers(-90, 90, (4, 1)), rng.integers(-900, 900, 1), 3),
         ]
     )
 

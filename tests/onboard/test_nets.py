@@ -24,7 +24,7 @@ def by_hand(net: nets.Net, bits: np.ndarray) -> list[int]:
                 for unit in range(weights.shape[1])
             ]
             values = [min(max(one >> layer.shift, 0), nets.TOP) for one in sums]
-        found.append(sums[0])
+        found.append(sums[0] >> layer.shift)
     return found
 
 
@@ -78,7 +78,7 @@ def test_round_trip(inputs, seed):
 def test_sums_that_are_not_exact_are_refused():
     net = random_net(4, seed=0)
     big = nets.pack(net)
-    start = 8 + 2 * 4 * net.first.weights.shape[1]
+    start = 9 + 2 * 4 * net.first.weights.shape[1]
     wrong = big[:start] + struct.pack(">i", 2**24) + big[start + 4 :]
     with pytest.raises(ProductError, match="not exact"):
         nets.unpack(wrong)
@@ -95,4 +95,4 @@ def test_cut_nets_are_refused(cut):
 
 def test_sizes_beyond_reason_are_refused():
     with pytest.raises(ProductError, match="no sense"):
-        nets.unpack(struct.pack(">HHHBB", 60_000, 60_000, 60_000, 0, 0))
+        nets.unpack(struct.pack(">HHHBBB", 60_000, 60_000, 60_000, 0, 0, 0))

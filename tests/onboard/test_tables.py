@@ -8,6 +8,7 @@ import pytest
 from onboard import tables
 from onboard.errors import ProductError
 from onboard.reduced import Scale
+from tests.onboard.make_vectors import SHIPPED
 from tests.onboard.netting import LOW, random_tables
 
 
@@ -29,7 +30,9 @@ def test_what_is_learnt_is_found():
 
 
 def test_every_file_of_the_software_is_named_by_its_id_and_sound():
-    for tables_id, data in tables._shipped().items():
+    shipped = tables._shipped()
+    assert tables.identify(SHIPPED.read_bytes()) in shipped
+    for tables_id, data in shipped.items():
         assert tables.unpack(data).tables_id == tables_id
 
 

@@ -60,31 +60,41 @@ class Sample:
 
 
 def build(segmenter: Segmenter, data: Path, generated: int) -> Iterator[Sample]:
-    """Every sample, one by one.
+    """Every sample, one by one: what `fitting` gives, then what `judged` does."""
+    yield from fitting(segmenter, data, generated)
+    yield from judged(segmenter, data)
+
+
+def fitting(segmenter: Segmenter, data: Path, generated: int) -> Iterator[Sample]:
+    """The samples that tables are fitted on.
 
     Args:
         segmenter: the model that flies.
         data: the folder of ``dfc24``, ``clouds``, ``phisat2_sim`` and ``scenes``.
         generated: how many generated frames to add.
     """
-    plan: list[tuple[Use, tuple[str, ...]]] = [
-        ("fit", ("train", "calibration")),
-        ("judge", ("test",)),
-    ]
-    for use, splits in plan:
-        for name in ("dfc24", "clouds"):
-            folder = ChipFolder.open(data / name)
-            for split in splits:
-                for one in split_ids(folder, split):
-                    yield _chip(segmenter, folder, one, use)
+    yield from _split(segmenter, data, ("train", "calibration"), "fit")
+    for number in range(generated):
+        yield _generated(segmenter, GENERATED_SEED + number)
+
+
+def judged(segmenter: Segmenter, data: Path) -> Iterator[Sample]:
+    """The samples that nothing was fitted on; arguments as of `fitting`."""
+    yield from _split(segmenter, data, ("test",), "judge")
     folder = ChipFolder.open(data / "phisat2_sim")
     for one in folder.ids:
         yield _chip(segmenter, folder, one, "judge")
     for path in sorted((data / "scenes").glob("*.tif")):
         with open_frame(path, segmenter.bundle.sensor) as frame:
-            yield _sample(segmenter, f"scenes/{path.stem}", "judge", frame)
-    for number in range(generated):
-        yield _generated(segmenter, GENERATED_SEED + number)
+            yield sample(segmenter, f"scenes/{path.stem}", "judge", frame)
+
+
+def _split(segmenter: Segmenter, data: Path, splits: tuple[str, ...], use: Use) -> Iterator[Sample]:
+    for name in ("dfc24", "clouds"):
+        folder = ChipFolder.open(data / name)
+        for split in splits:
+            for one in split_ids(folder, split):
+                yield _chip(segmenter, folder, one, use)
 
 
 def save(samples: Iterable[Sample], path: Path) -> int:
@@ -129,7 +139,7 @@ def _chip(segmenter: Segmenter, folder: ChipFolder, chip: str, use: Use) -> Samp
             share = tif.read(folder.bands.index("water_occurrence") + 1)
         reference = (share >= OCCURRENCE).astype(np.uint8)
     frame = ArrayFrame(found.reflectance)
-    return _sample(segmenter, f"{folder.name}/{chip}", use, frame, reference, found.water)
+    return sample(segmenter, f"{folder.name}/{chip}", use, frame, reference, found.water)
 
 
 def _generated(segmenter: Segmenter, seed: int) -> Sample:
@@ -137,10 +147,10 @@ def _generated(segmenter: Segmenter, seed: int) -> Sample:
     clouds = {"cloud_fraction": 0.0} if seed % 4 == 0 else {}
     made = synthesise(random_recipe(seed, GENERATED_SIDE, GENERATED_SIDE, **clouds))
     frame = ArrayFrame(made.dn * np.float32(1e-4), (made.dn > 0).all(axis=-1))
-    return _sample(segmenter, f"generated/{seed}", "fit", frame, made.permanent, made.surface_water)
+    return sample(segmenter, f"generated/{seed}", "fit", frame, made.permanent, made.surface_water)
 
 
-def _sample(
+def sample(
     segmenter: Segmenter,
     name: str,
     use: Use,
@@ -148,6 +158,7 @@ def _sample(
     reference: Bytes | None = None,
     truth: Bytes | None = None,
 ) -> Sample:
+    """What the model makes of a frame; the other arguments as of `Sample`."""
     found = segmenter.whole(frame)
     entropy, epistemic = (m.astype(np.float16) for m in (found.maps.entropy, found.maps.epistemic))
     return Sample(name, use, found.classes, entropy, epistemic, reference, truth)

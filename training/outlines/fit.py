@@ -17,12 +17,14 @@ from onboard.arrays import Array, Bytes
 from onboard.classes import CLOUD, NODATA, WATER
 from onboard.nets import LOGIT_STEPS, TOP, Net
 from onboard.outlines import Known
-from onboard.reduced import NOT_OBSERVED, Scale, block_sums, grade, observed_pixels
+from onboard.reduced import NOT_OBSERVED, Scale, block_means, grade, observed_pixels
 from training.outlines.corpus import Sample
 
 HIDDEN = (32, 16)
 BATCH = 4096
 RATE = 4e-3
+ROUNDING_SAMPLE = 300_000
+NEWTON_STEPS = 25
 ORIENTATIONS = (0, 2, 5, 7)
 SMALL_ORIENTATIONS = tuple(range(8))
 
@@ -112,19 +114,17 @@ def _joined(parts: list[Contexts]) -> Contexts:
 
 def scale_of(samples: Iterable[Sample], field: str, block: int, shares: tuple[float, ...]) -> Scale:
     """A scale with its edges where these shares of the blocks' means lie, to three digits."""
-    means = np.concatenate([block_means(one, field, block) for one in samples])
+    means = np.concatenate([_means(one, field, block) for one in samples])
     edges = tuple(float(f"{edge:.2g}") for edge in np.quantile(means, shares))
     level = np.searchsorted(edges, means, side="right")
     values = (float(f"{means[level == which].mean():.3g}") for which in range(len(edges) + 1))
     return Scale(edges, tuple(values))
 
 
-def block_means(one: Sample, field: str, block: int) -> Array:
+def _means(one: Sample, field: str, block: int) -> Array:
     """Means over blocks, nats, of those with anything observed."""
-    seen = observed_pixels(one.mask)
-    counts = block_sums(seen, block, np.int64)
-    clean = np.where(seen, getattr(one, field), np.float16(0)).astype(np.float64)
-    return np.asarray((block_sums(clean, block, np.float64) / np.maximum(counts, 1))[counts > 0])
+    found = block_means(getattr(one, field), observed_pixels(one.mask), block)
+    return np.asarray(found[~np.isnan(found)])
 
 
 def fit(contexts: Contexts, plan: Plan, tell: Callable[[str], None] = lambda _: None) -> Net:
@@ -174,30 +174,61 @@ def unpacked(contexts: Contexts, at: Array) -> Array:
 
 
 def rounded(layers: list[list[Array]], contexts: Contexts) -> Net:
-    """Weights in whole numbers: activations fill 0…``TOP``, weights as finely as sums allow."""
-    sample = np.random.default_rng(0).permutation(len(contexts.bits))[:50_000]
+    """Weights in whole numbers: activations fill 0…``TOP``, weights as finely as sums allow.
+
+    The last layer is fitted anew to what the rounded ones before it give.
+    """
+    sample = np.random.default_rng(0).permutation(len(contexts.bits))[:ROUNDING_SAMPLE]
     values = unpacked(contexts, sample)
-    unit = 1.0
+    unit, top = 1.0, 1
     made = []
-    for which, (weights, bias) in enumerate(layers):
-        sums = values @ weights + bias
-        last = which == len(layers) - 1
-        # What a unit of the layer's output stands for, as a share of the input's unit.
-        wanted = LOGIT_STEPS if last else TOP / float(np.quantile(np.maximum(sums, 0), 0.9999))
-        shift = (
-            0 if last else _shift(weights, bias, wanted / unit, wanted, 1 if which == 0 else TOP)
-        )
-        gain = 2.0**shift * wanted
-        made.append((np.rint(weights * gain / unit), np.rint(bias * gain), shift))
-        values, unit = np.clip(sums, 0, TOP / wanted), wanted
-    return nets.from_layers([(w.astype(np.int64), b.astype(np.int64), s) for w, b, s in made])
+    for weights, bias in layers[:-1]:
+        found = np.maximum(values / unit @ weights + bias, 0)
+        gain = TOP / float(np.quantile(found, 0.9999))
+        weights, bias = weights * gain / unit, bias * gain
+        shift = _shift(weights, bias, top)
+        whole = [np.rint(part * 2.0**shift).astype(np.int64) for part in (weights, bias)]
+        made.append((whole[0], whole[1], shift))
+        sums = (values @ whole[0] + whole[1]) / 2.0**shift
+        values, unit, top = np.clip(np.floor(sums), 0, TOP), gain, TOP
+    weights, bias = last_layer(values, contexts.bits[sample])
+    shift = _shift(weights * LOGIT_STEPS, bias * LOGIT_STEPS, TOP)
+    gain = LOGIT_STEPS * 2.0**shift
+    made.append(
+        (np.rint(weights * gain).astype(np.int64), np.rint(bias * gain).astype(np.int64), shift)
+    )
+    return nets.from_layers(made)
 
 
-def _shift(weights: Array, bias: Array, gain: float, wanted: float, top: int) -> int:
+def last_layer(values: Array, bits: Bytes) -> tuple[Array, Array]:
+    """The logistic regression of bits on activations: (n, 1) and (1,), by Newton's method."""
+    seen = np.column_stack([values / TOP, np.ones(len(values))])
+    weights = np.zeros(seen.shape[1])
+    ridge = 1e-3 * np.eye(seen.shape[1])
+    for _ in range(NEWTON_STEPS):
+        chance = 1 / (1 + np.exp(-np.clip(seen @ weights, -30, 30)))
+        slope = seen.T @ (bits - chance) - ridge @ weights
+        curve = (seen * (chance * (1 - chance))[:, None]).T @ seen + ridge
+        weights = weights + np.linalg.solve(curve, slope)
+    return (weights[:-1] / TOP)[:, None], weights[-1:]
+
+
+def again(net: Net, contexts: Contexts) -> Net:
+    """A net with its last layer fitted to other contexts."""
+    layers = [(one.weights.astype(float), one.bias.astype(float), one.shift) for one in net]
+    sample = np.random.default_rng(0).permutation(len(contexts.bits))[:ROUNDING_SAMPLE]
+    values = net.second.hidden(net.first.hidden(unpacked(contexts, sample)))
+    weights, bias = last_layer(values, contexts.bits[sample])
+    shift = _shift(weights * LOGIT_STEPS, bias * LOGIT_STEPS, TOP)
+    gain = LOGIT_STEPS * 2.0**shift
+    layers[-1] = (np.rint(weights * gain), np.rint(bias * gain), shift)
+    return nets.from_layers([(w.astype(np.int64), b.astype(np.int64), s) for w, b, s in layers])
+
+
+def _shift(weights: Array, bias: Array, top: int) -> int:
     """The most by which sums may be finer, so that weights are int16 and sums exact."""
     for shift in range(nets.MAX_SHIFT, 0, -1):
-        own = np.abs(np.rint(weights * gain * 2.0**shift))
-        reach = top * own.sum(axis=0) + np.abs(np.rint(bias * wanted * 2.0**shift))
-        if own.max() < 2**15 and reach.max() < nets.EXACT:
+        own, other = (np.abs(np.rint(part * 2.0**shift)) for part in (weights, bias))
+        if own.max() < 2**15 and (top * own.sum(axis=0) + other).max() < nets.EXACT:
             return shift
     return 0
