@@ -261,3 +261,12 @@ def test_table_and_lines_name_every_strategy(played: tuple[Path, Replay]) -> Non
     said = console.export_text() + "\n".join(tables.lines(played[1]))
     for word in ("raw", "lossless", "masks", "flagged", "prioritised", "false alarms", "refused"):
         assert word in said
+
+
+def test_strategies_flown_side_by_side_give_the_same(
+    played: tuple[Path, Replay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ground.replay.simulate.MANY", 1)
+    (tmp_path / "out").mkdir()
+    plan = checks.plan(load(played[0] / "half.toml"))
+    assert simulate(plan, tmp_path / "out", played[0] / "cache", jobs=2) == played[1]
