@@ -31,7 +31,6 @@ Maps = dict[str, Floats]
 def report(variant: Variant, chips: Chips) -> dict[str, Any]:
     """The figures of one network, as plain JSON types."""
     linearised = Linearised(variant.model, variant.network)
-    drawn = masks.draw(variant.network, 0, MODEL, b"", range(max(PASSES)))
     stream = PlainStream(chips.judge, chips.sensor, variant.network, variant.normalisation)
     parts: dict[str, list[Maps]] = {"closed": [], **{str(n): [] for n in PASSES}}
     water = []
@@ -45,6 +44,9 @@ def report(variant: Variant, chips: Chips) -> dict[str, Any]:
             whole.base[::STEP, ::STEP][known], whole.parts[::STEP, ::STEP][known], whole.variance
         )
         parts["closed"].append(closed(linear))
+        # Masks of its own, as every scene has in flight.
+        scene = index.to_bytes(4, "little")
+        drawn = masks.draw(variant.network, 0, MODEL, scene, range(max(PASSES)))
         logits = linear.sampled(drawn)
         for passes in PASSES:
             parts[str(passes)].append(sampled(logits[:passes]))

@@ -42,7 +42,8 @@ SIDE = 64
 """Of the crops that are odd, pixels: each chip is run under six corruptions."""
 REFERENCE = "every"
 LONGER = replace(SCHEDULE, epochs=2 * SCHEDULE.epochs)
-"""Dropout everywhere learns slowly: the reference and the shipped placement once more."""
+GENTLE = 0.1
+"""Rate of the reference in the longer schedule: 0.3 everywhere is much for so small a network."""
 
 
 class Case(NamedTuple):
@@ -214,9 +215,16 @@ def report(chips: Chips, seeds: Sequence[int], folder: Path, long: bool) -> dict
     }
     if long:
         folder = folder / "longer"
-        variants = train(chips, LONGER, (LOGIT, REFERENCE), seeds[:1], folder)
-        cases = compare(chips, variants, FEW, seeds[:1], folder)
-        found["longer"] = {"epochs": LONGER.epochs, "seed": seeds[0], "cases": cases}
+        variants = {
+            **train(chips, LONGER, (LOGIT,), seeds[:1], folder),
+            **train(chips, replace(LONGER, dropout=GENTLE), (REFERENCE,), seeds[:1], folder),
+        }
+        found["longer"] = {
+            "epochs": LONGER.epochs,
+            "rate": GENTLE,
+            "seed": seeds[0],
+            "cases": compare(chips, variants, FEW, seeds[:1], folder),
+        }
     return found
 
 

@@ -16,8 +16,6 @@ NAMES = {
     BASE: "base: as shipped, rate 0.3, AdamW's decay",
     "learned": "learned rates, prior of length-scale 1 (recipe `bayes`)",
     "heteroscedastic": "base, and a heteroscedastic head",
-    "linear": "base, fed with reflectance instead of its logarithm (as recipe `linear`)",
-    "fixed-weights": "base, losses weighed by hand (as recipe `log`)",
 }
 Report = dict[str, Any]
 
@@ -78,12 +76,18 @@ def spread(report: Report) -> str:
     }
     best = min(nll, key=lambda cell: nll[cell])
     base = (SCALES[0], 0.3)
-    text = (
-        f"Log-likelihood is best at rate {best[1]:g} with "
-        f"{f'a length-scale of {best[0]:g}' if best[0] else 'no prior'}: NLL {nll[best]:.4f} nats, "
-        f"where the shipped rate 0.3 without a prior has {nll[base]:.4f}. Over the grid it goes "
-        f"from {min(nll.values()):.4f} to {max(nll.values()):.4f}."
-    )
+    if best == base:
+        text = (
+            f"Log-likelihood is best in the shipped cell, rate 0.3 without a prior: NLL "
+            f"{nll[best]:.4f} nats."
+        )
+    else:
+        prior = f"a length-scale of {best[0]:g}" if best[0] else "no prior"
+        text = (
+            f"Log-likelihood is best at rate {best[1]:g} with {prior}: NLL {nll[best]:.4f} nats, "
+            f"where the shipped rate 0.3 without a prior has {nll[base]:.4f}."
+        )
+    text += f" Over the grid it goes from {min(nll.values()):.4f} to {max(nll.values()):.4f}."
     if "learned" in report["rows"]:
         learned, own = (report["rows"][name]["own"]["nll"] for name in ("learned", BASE))
         rates = ", ".join(f"{rate:.2f}" for rate in report["rows"]["learned"]["rates"])
@@ -104,12 +108,18 @@ def heads(report: Report) -> str:
         ("variance that the head says", noise["auroc"], noise["aurc"]),
     ]
     lines = ["| aleatoric map | error AUROC | AURC |", "|---|---|---|"]
-    return "\n".join(lines + [f"| {a} | {b:.3f} | {c:.3f} |" for a, b, c in rows]) + "\n"
+    better = noise["auroc"] > base["auroc_aleatoric"]
+    return (
+        "\n".join(lines + [f"| {a} | {b:.3f} | {c:.3f} |" for a, b, c in rows])
+        + f"\n\nThe variance finds errors {'better' if better else 'worse'} than the expected "
+        "entropy, which needs no head."
+    )
 
 
 def page(report: Report) -> str:
     """The whole page as Markdown."""
-    short, more = report["schedule"], report["continued"]
+    short, more, seed = report["schedule"], report["continued"], report["seed"]
+    chips, pixels, peak = report["judging_chips"], report["pixels"], more["learning_rate"]
     return f"""# Rates, prior and noise, by evidence
 
 Made by
@@ -120,10 +130,10 @@ python -m benchmarks.rates DATA/dfc24 synth --work WORK --write
 ```
 
 in the work folder of `python -m benchmarks.placement`. **A reduced schedule, labelled as such:**
-{short["epochs"]} epochs on crops of {short["crop"]} pixels, seed {report["seed"]}, T = 10, on the
-fold of `docs/experiments/placement.md`: {report["judging_chips"]} `dfc24` chips of places never
-seen judge, {report["pixels"]} pixels; no test place is among them. Each half of these places gets
-the temperature fitted on the other. One seed: differences of 0.01 mean little.
+{short["epochs"]} epochs on crops of {short["crop"]} pixels, seed {seed}, T = 10, on the fold
+of `docs/experiments/placement.md`: {chips} `dfc24` chips of places never seen judge,
+{pixels} pixels; no test place is among them. Each half of these places gets the
+temperature fitted on the other. One seed: differences of 0.01 mean little.
 
 ## From the start
 
@@ -135,10 +145,10 @@ The base as it is, with masks of another rate:
 {afterwards(report)}
 ## Rate and length-scale
 
-Each cell goes on from the base for {more["epochs"]} epochs at a peak learning rate of
-{more["learning_rate"]:g}, with its own rate and prior, all weights learning: it says what a change
-gives from there, not what a whole training by it would. A length-scale `l` sets the factor on the
-weights' squared norm to `l² / (2 N keep)` (`training/prior.py`).
+Each cell goes on from the base for {more["epochs"]} epochs at a peak learning rate of {peak:g},
+with its own rate and prior, all weights learning: it says what a change gives from there, not what
+a whole training by it would. A length-scale `l` sets the factor on the weights' squared norm to
+`l² / (2 N keep)` (`training/prior.py`).
 
 {grid(report)}
 {spread(report)}
@@ -150,6 +160,7 @@ The head gives a variance of the water logit for every pixel (Kendall & Gal 2017
 the base at 1/2:
 
 {heads(report)}
+
 The median deviation of the logit that it says is {report["noise"]["median_deviation"]:.2f}. A label
 of one pixel depends on the probability over the noise alone, so that the data do not tell a small
 logit from a noisy large one: the variance is what the network's shape makes of it.
