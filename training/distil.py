@@ -80,12 +80,14 @@ def _one(teacher: Finished, chip: Chip) -> Soft:
     # Mirrored to a size that the network takes, turned or not.
     side = -(-max(height, width) // stride) * stride
     tile = np.pad(tile, ((0, side - height), (0, side - width), (0, 0)), mode="symmetric")
-    turned = np.stack([_turn(tile, way) for way in range(8)])
     given = {f"mask_{k}": v.reshape(1, 1, 1, -1) for k, v in masks.ones(teacher.network).items()}
-    inputs = {"tile": turned, **{k: np.repeat(v, 8, axis=0) for k, v in given.items()}}
-    logits = predict(teacher.model, inputs) / np.array([teacher.temperature, 1.0], np.float32)
-    back = np.stack([_back(one, way) for way, one in enumerate(expit(logits))])
-    return np.asarray(back.mean(axis=0)[:height, :width], np.float32)
+    tau = np.array([teacher.temperature, 1.0], np.float32)
+    total = np.zeros((side, side, len(tau)), np.float32)
+    # One at a time: eight large chips in a large network would take gigabytes.
+    for way in range(8):
+        turned = np.ascontiguousarray(_turn(tile, way))[None]
+        total += _back(expit(predict(teacher.model, {"tile": turned, **given})[0] / tau), way)
+    return (total / 8)[:height, :width]
 
 
 def _turn(image: Soft, way: int) -> Soft:
