@@ -71,7 +71,12 @@ def together(parts: list[HeldOut]) -> HeldOut:
 
 
 def report(material: Material, trials: tuple[Trial, ...] = TRIALS) -> dict[str, Any]:
-    """The figures of every finished trial, and of the teachers as an ensemble."""
+    """The figures of every finished trial, and of the teachers as an ensemble.
+
+    Trials that are not finished are named under ``not_run``.
+    """
+    done = tuple(t for t in trials if (material.run(t.name) / "weights.npz").exists())
+    missing, trials = [t.name for t in trials if t not in done], done
     found = {trial.name: judge(trial, material) for trial in trials}
     rows = {name: figures(halves(held)) for name, held in found.items()}
     for trial in trials:
@@ -81,6 +86,7 @@ def report(material: Material, trials: tuple[Trial, ...] = TRIALS) -> dict[str, 
     return {
         "fold": 1,
         "folds": 3,
+        "not_run": missing,
         "trials": {name: {**records.get(name, {}), "figures": row} for name, row in rows.items()},
     }
 
@@ -113,6 +119,7 @@ def table(found: dict[str, Any]) -> str:
             f"{one['labels']['iou_without_sure_dry_misses']:.3f} |\n"
         )
     first = next(iter(found["trials"].values()))["figures"]
+    missing = "".join(f"\nNot run: {WHAT[name]}.\n" for name in found["not_run"])
     return f"""\
 Fold {found["fold"]} of {found["folds"]}: {first["places"]} places held out, \
 {first["pixels"] / 1e6:.2f} million labelled pixels; seed 1. The temperature of a half of
@@ -121,7 +128,7 @@ these places comes from the other half.
 | network and recipe | chips | epochs | water IoU (95 % over places) | ECE | NLL | error AUROC by \
 entropy | errors in the most uncertain fifth | IoU without sure dry misses |
 |---|---|---|---|---|---|---|---|---|
-{rows}"""
+{rows}{missing}"""
 
 
 def main() -> int:
@@ -132,6 +139,7 @@ def main() -> int:
     parser.add_argument("--unlabelled", type=Path, nargs="*", default=[])
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--only", choices=[trial.name for trial in TRIALS], help="train one, stop")
+    parser.add_argument("--judge", action="store_true", help="train nothing: what is finished")
     parser.add_argument("--write", action="store_true", help=f"write {OUT.name} and {PAGE.name}")
     given = parser.parse_args()
     try:
@@ -139,7 +147,7 @@ def main() -> int:
         unlabelled = tuple(ChipFolder.open(path) for path in given.unlabelled)
         material = Material(real, generated, unlabelled, VNIR4, given.runs)
         for trial in TRIALS:
-            if given.only in (None, trial.name):
+            if given.only == trial.name or (given.only is None and not given.judge):
                 train(trial, material, lambda epoch, name=trial.name: _say(name, epoch))  # type: ignore[misc]
         if given.only is None:
             _show(report(material), given.write)

@@ -86,9 +86,13 @@ def fit(train: Image, calibration: Image, epistemic: Floats) -> Oddity:
                 f"no oddity score: the run keeps {len(crops)} whole {name} crops of {SIDE} pixels, "
                 f"{least} are needed; train on larger chips, or on more places"
             )
-    known, held = (_features(crops) for crops in (train, calibration))
+    return fit_features(_features(train), _features(calibration), epistemic)
+
+
+def fit_features(known: Features, held: Features, epistemic: Floats) -> Oddity:
+    """`fit`, of crops that were measured already."""
     levels, texture = _density(known.levels), _density(known.texture)
-    bare = Oddity(levels, texture, {}, Tail(0.0, 1.0), LIMIT, len(calibration))
+    bare = Oddity(levels, texture, {}, Tail(0.0, 1.0), LIMIT, len(epistemic))
     values = bare.values(held, epistemic)
     tailed = replace(bare, tails={kind: _tail(values[kind], LEAST_SCALE) for kind in KINDS})
     worst = np.max(list(tailed.decades(held, epistemic).values()), axis=0)

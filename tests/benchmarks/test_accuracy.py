@@ -56,6 +56,13 @@ def test_trials_are_judged_on_the_places_of_their_fold(material: Material) -> No
         assert accuracy.WHAT[name] in text
 
 
+def test_what_was_not_run_is_named(material: Material) -> None:
+    found = report(material, (*TRIALS[:2], replace(TRIALS[0], name="full")))
+    assert list(found["trials"]) == ["unet-short", "short"]
+    assert found["not_run"] == ["full"]
+    assert table(found).endswith(f"\nNot run: {accuracy.WHAT['full']}.\n")
+
+
 def test_a_finished_trial_is_not_trained_again(
     material: Material, monkeypatch: pytest.MonkeyPatch
 ) -> None:
