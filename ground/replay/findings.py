@@ -20,7 +20,7 @@ from ground.replay.metrics import Seen
 from ground.replay.pictures import Pictures
 from ground.replay.result import Place
 from ground.replay.scenario import Span, StrategyName
-from ground.replay.scenes import Scene, Truth
+from ground.replay.scenes import Scene, Truth, is_generated
 from ground.replay.strategies import RULES, TITLES
 from onboard import files
 from onboard.classes import CLOUD, LAND, NODATA, WATER
@@ -383,11 +383,11 @@ def _uplinks(log: FlightLog) -> Iterator[result.Uplink]:
 def _settings(played: Played) -> dict[str, str]:
     scenario = played.plan.scenario
     onboard = scenario.onboard
-    recipes = sum(one.capture.file is None for one in played.scenes)
+    made = sum(is_generated(one) for one in played.scenes)
     every = len(played.scenes)
-    frames = "generated, with their truth" if recipes == every else "files"
-    if 0 < recipes < every:
-        frames = f"generated: {recipes}, files: {every - recipes}"
+    frames = "generated, with their truth" if made == every else "files"
+    if 0 < made < every:
+        frames = f"generated: {made}, files: {every - made}"
     limits = ", ".join(f"{name} = {value:g}" for name, value in onboard.limits.items())
     return {
         "frames": frames,

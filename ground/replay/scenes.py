@@ -82,6 +82,15 @@ class Scene:
         return path if path.is_file() else None
 
 
+def is_generated(scene: Scene) -> bool:
+    """Whether a frame was generated: by a recipe, or as the tags of its file say."""
+    path = scene.capture.file
+    if path is None:
+        return True
+    with unlocated_is_fine(), rasterio.open(path) as source:
+        return "FLOODSAT_RECIPE" in source.tags()
+
+
 def scenes(
     captures: Sequence[Capture],
     sensor: Sensor,

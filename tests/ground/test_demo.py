@@ -104,6 +104,7 @@ def test_it_ends_in_the_page_of_a_replay(made: tuple[Path, dict[str, Any]]) -> N
     text = (out / "index.html").read_text("utf-8")
     assert replay.span.title in text
     assert "One frame, closely" in text
+    assert "Floods on generated frames never were" in text
     maps = [one for one in replay.products if one.kind == "product" and one.whole_ms is not None]
     assert maps
     assert all(one.id in text for one in maps)

@@ -105,6 +105,16 @@ def test_every_figure_stands_there_with_its_unit(written: tuple[Path, Replay]) -
         assert figure in text, figure
 
 
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [("generated, with their truth", True), ("generated: 2, files: 4", True), ("files", False)],
+)
+def test_generated_floods_are_said_to_be_generated(tmp_path: Path, frames: str, said: bool) -> None:
+    replay = dataclasses.replace(example(), products=(), settings={"frames": frames})
+    text = page_of(tmp_path, replay).text
+    assert ("Floods on generated frames never were" in text) is said
+
+
 def test_nothing_is_asked_of_a_network(written: tuple[Path, Replay]) -> None:
     html = written[0].read_text("utf-8")
     page = Page(html)
