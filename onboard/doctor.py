@@ -78,7 +78,7 @@ EXTRAS = (
     Extra("onboard", ("cbor2", "cryptography", "rasterio", "spacepackets"), "flying", "make base"),
     Extra(
         "ground",
-        ("jinja2", "matplotlib", "pystac", "rio_cogeo", "shapely", "skyfield"),
+        ("jinja2", "matplotlib", "rio_cogeo", "shapely", "skyfield"),
         "receiving, maps and replay",
         "make base",
     ),
