@@ -120,6 +120,7 @@ figures: .venv/.stamp-dev ## write the README's figures of the shipped bundle (n
 		--odd "$(DATA)/clouds/images" --odd "$(DATA)/phisat2_sim/images" --json docs/figures/odd-test.json
 	@$(PYTHON) -m benchmarks.oddity --write
 	@$(PYTHON) scripts/odd_figures.py
+	@$(PYTHON) -m benchmarks.failures "$(DATA)/dfc24" "$(DATA)"/scenes/*.tif --write
 	@$(PYTHON) -m benchmarks.link --write
 	@$(PYTHON) -m benchmarks.passes --write
 	@$(PYTHON) scripts/readme_figures.py
