@@ -115,6 +115,7 @@ pictures: demo ## the pictures of the docs, from a fresh demo
 
 figures: .venv/.stamp-dev ## write the README's figures of the shipped bundle (needs the data folder)
 	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" --no-odd --json docs/figures/dfc24-test.json
+	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" --gsd 80 --no-odd --json docs/figures/dfc24-test-80m.json
 	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/clouds" --no-odd --json docs/figures/clouds-test.json
 	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" "$(DATA)/clouds" --odd "$(DATA)/scenes" \
 		--odd "$(DATA)/clouds/images" --odd "$(DATA)/phisat2_sim/images" --json docs/figures/odd-test.json

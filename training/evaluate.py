@@ -20,6 +20,7 @@ from onboard.segment import Segmenter, TileMaps
 from onboard.sensor import Sensor
 from training import scores, smallest
 from training.augment import rescale
+from training.calibrate import GRID
 from training.chips import UNKNOWN, Chip, ChipFolder
 from training.ndwi import ndwi
 from training.splits import split_ids
@@ -183,10 +184,15 @@ def _ndwi(results: Sequence[Scored], sensor: Sensor) -> float:
 
 
 def _cloud(results: Sequence[Scored]) -> dict[str, float]:
-    """IoU of cloud where the labels know it."""
+    """IoU of cloud where the labels know it, and what the best threshold on them would give."""
     known = [r for r in results if (r.chip.cloud != UNKNOWN).any()]
     if not known:
         return {}
     said = np.concatenate([r.found.classes[r.chip.cloud != UNKNOWN] == CLOUD for r in known])
     true = np.concatenate([r.chip.cloud[r.chip.cloud != UNKNOWN] == 1 for r in known])
-    return {"cloud_iou": scores.iou(said, true), "cloud_share": float(true.mean())}
+    p = np.concatenate([r.found.maps.p_cloud[r.chip.cloud != UNKNOWN] for r in known])
+    return {
+        "cloud_iou": scores.iou(said, true),
+        "cloud_iou_best_threshold": max(scores.iou(p >= threshold, true) for threshold in GRID),
+        "cloud_share": float(true.mean()),
+    }
