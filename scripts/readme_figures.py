@@ -81,8 +81,9 @@ training and calibration never saw, {report["passes"]} passes, seed {report["see
 Made by `make figures`, which runs `floodsat evaluate` on the data folder; the tables in full are in
 `docs/figures/`. What the model was trained on and where it fails stands in its card,
 `data_samples/bundle/card.md`; failures with pictures in `docs/model-card.md`. It is better than
-the best NDWI threshold on these places by less than the interval is wide. The labels are generous (flood is often wider than
-the visible water, `docs/experiments/limits.md`) and the places few: mind the interval.
+the best NDWI threshold on these places by less than the interval is wide. The labels are generous
+(flood is often wider than the visible water, `docs/experiments/limits.md`) and the places few:
+mind the interval.
 """
 
 
