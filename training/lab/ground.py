@@ -50,7 +50,7 @@ class Effort(NamedTuple):
     passes: int
 
 
-QUICK = Effort(True, (8, 12, 16), 64, 90, 2, 10)
+QUICK = Effort(True, (8, 12, 16), 64, 60, 2, 10)
 FULL = Effort(False, (16, 32, 48), 64, 400, 3, 20)
 
 
@@ -136,7 +136,7 @@ def _cut(scene: Chip) -> list[Chip]:
 
 
 def generated(
-    pool: int = 36, judge: int = 16, away: int = 12, on_chip: Callable[[], None] = lambda: None
+    pool: int = 24, judge: int = 10, away: int = 8, on_chip: Callable[[], None] = lambda: None
 ) -> Ground:
     """The quick experiments' ground: generated chips of 64 pixels, the same on every machine."""
     parts = []
