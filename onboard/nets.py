@@ -55,9 +55,10 @@ class Layer(NamedTuple):
 
     def sums(self, values: Array) -> Array:
         """The same, not cut to what a hidden layer gives."""
-        sums = values @ self.weights
-        sums += self.bias
-        np.multiply(sums, np.float32(2.0**-self.shift), out=sums)
+        # Scaled by a power of two first, sums are as exact as they would be unscaled.
+        scale = np.float32(2.0**-self.shift)
+        sums = values @ (self.weights * scale)
+        sums += self.bias * scale
         return np.asarray(np.floor(sums, out=sums))
 
 

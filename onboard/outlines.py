@@ -28,7 +28,7 @@ from onboard.nets import Net
 
 STRIPE = 256
 SLOPE = 4
-AT_ONCE = 1 << 14
+AT_ONCE = 1 << 13
 """Pixels that an encoder looks at together: what the net sees of one is 0.5 kB."""
 
 Offsets = list[tuple[int, int]]
@@ -80,7 +80,7 @@ def encode(writer: Writer, bits: Bytes, known: Known, net: Net) -> None:
     for one in stripes:
         for start in range(0, one.active.size, AT_ONCE):
             at = one.active[start : start + AT_ONCE]
-            writer.bits(canvas.bits[at], net.chances(canvas.seen(at)))
+            writer.bits(canvas.bits[at], net.chances(canvas.seen_by_offsets(at)))
 
 
 def contexts(bits: Bytes, known: Known) -> tuple[Array, Bytes]:
@@ -156,6 +156,19 @@ class _Canvas:
         seen: Array = np.concatenate(parts, axis=1).astype(np.float32)
         return seen
 
+    def seen_by_offsets(self, at: Array) -> Array:
+        """The same as `seen`, offset by offset: faster for many pixels, slower for few."""
+        planes = [(self.bits, self.before), (self.closed, self.around)]
+        if self.guide is not None:
+            planes.append((self.guide, self.guides))
+        seen = np.empty((sum(offsets.size for _, offsets in planes), at.size), np.float32)
+        which = 0
+        for plane, offsets in planes:
+            for offset in offsets.tolist():
+                seen[which] = plane[at + offset]
+                which += 1
+        return seen.T
+
     def steps(self) -> Iterator[Array]:
         """Flat places of the pixels of each step, from the top down."""
         width = self.shape[1]
@@ -172,10 +185,21 @@ class _Canvas:
 def _calm(guide: Bytes, width: int) -> Flags:
     """Where the guide is the same all around: bool, flat; it means nothing in the margin."""
     whole = guide.reshape(-1, width)
-    total = np.zeros(whole.shape, np.uint8)
-    for row, col in GUIDE:
-        total += np.roll(whole, (-row, -col), (0, 1))
-    return np.asarray(((total == 0) | (total == len(GUIDE))).ravel())
+    calm = np.zeros(whole.shape, bool)
+    reach = max(row for row, _ in GUIDE)
+    # Some rows at a time, so that they stay in the processor's cache.
+    for top in range(reach, len(whole) - reach, STRIPE):
+        part = whole[top - reach : top + STRIPE + reach]
+        rows, cols = len(part) - 2 * reach, width - 2 * reach
+        across = part[:, :cols].copy()
+        for col in range(1, 2 * reach + 1):
+            across += part[:, col : col + cols]
+        total = across[:rows].copy()
+        for row in range(1, 2 * reach + 1):
+            total += across[row : row + rows]
+        inside = calm[top : top + rows, reach : reach + cols]
+        np.logical_or(total == 0, total == len(GUIDE), out=inside)
+    return calm.ravel()
 
 
 class _Stripe:
