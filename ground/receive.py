@@ -21,7 +21,7 @@ from ground.sequencer import Placed, Sequencer
 from onboard import chip as chips
 from onboard import rawchip
 from onboard.chip import Chip
-from onboard.errors import OtherReferenceError, ProductError, StreamError
+from onboard.errors import OtherReferenceError, ProductError, StreamError, UnknownTablesError
 from onboard.link import acks, alerts, frames, housekeeping, packets
 from onboard.link.acks import Ack
 from onboard.link.alerts import Alert
@@ -490,7 +490,7 @@ class _Station:
         else:
             try:
                 product = unpack(data, self._reference)
-            except OtherReferenceError as error:
+            except (OtherReferenceError, UnknownTablesError) as error:
                 known = data[-ID_BYTES:] in self._locked
                 self._locked[data[-ID_BYTES:]] = Locked(data, str(error))
                 return known

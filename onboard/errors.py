@@ -50,6 +50,10 @@ class OtherReferenceError(ProductError):
     """A product is coded against a permanent-water reference that is not at hand."""
 
 
+class UnknownTablesError(ProductError):
+    """A product is coded by tables that are not known here."""
+
+
 class StreamError(FloodsatError, ValueError):
     """A downlink stream holds nothing that can be used."""
 

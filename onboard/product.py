@@ -246,6 +246,7 @@ def unpack(data: bytes, reference: Reference | None = None) -> Product:
 
     Raises:
         OtherReferenceError: the product is guided, and the reference is missing or another.
+        UnknownTablesError: it is coded by tables of a bundle that is not known here.
         ProductError: the bytes are not one whole product of a version that is known here.
     """
     version, flags, size = _verify(data)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import cbor2
 
 from onboard import doubts, nets, outlines
-from onboard.errors import ProductError
+from onboard.errors import ProductError, UnknownTablesError
 from onboard.headers import decode_header
 from onboard.nets import Net
 from onboard.reduced import Scale
@@ -181,11 +181,11 @@ def find(tables_id: bytes) -> Tables:
     """The tables that a product names.
 
     Raises:
-        ProductError: they are not known here.
+        UnknownTablesError: they are not known here.
     """
     data = _LEARNT.get(tables_id) or _shipped().get(tables_id)
     if data is None:
-        raise ProductError(
+        raise UnknownTablesError(
             f"the product is coded by tables {tables_id.hex()}, unknown here; give the bundle "
             "that flew with --bundle, or update FloodSat on the ground"
         )

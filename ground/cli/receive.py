@@ -36,6 +36,17 @@ AT_ONCE = 16
     help="Permanent-water raster; tells flood from water in products that name its version.",
 )
 @click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="The bundle that flew, for products coded by its tables.",
+)
+@click.option(
+    "--trust",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Public key to trust, may be given several times; the public demo key by default.",
+)
+@click.option(
     "--return",
     "return_file",
     type=click.Path(path_type=Path),
@@ -62,6 +73,8 @@ def command(
     stream: str,
     out: Path,
     reference: Path | None,
+    bundle: Path | None,
+    trust: tuple[Path, ...],
     return_file: Path | None,
     seconds: float,
     idle_seconds: float,
@@ -84,9 +97,12 @@ def command(
     from ground import sources
     from ground.answers import conclude
     from ground.receive import receive
+    from onboard import bundle as bundles
     from onboard.files import make_folder, write_bytes, write_text
     from onboard.reference_water import PermanentWater
 
+    if bundle is not None:
+        bundles.load(bundle, [bundles.COMMON], list(trust) or None).learn()
     permanent = PermanentWater(reference) if reference is not None else None
     memory = memories.load(out)
     chunks = sources.chunks(stream, seconds, idle_seconds)

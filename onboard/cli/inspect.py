@@ -27,8 +27,15 @@ UPLINK_BYTES = {"tflite-int8": 500_000, "myriad": 1_500_000}
 @click.option(
     "--reference", type=options.PATH, help="Permanent-water raster, which guided products need."
 )
+@click.option(
+    "--bundle", type=options.PATH, help="The bundle that flew, for products coded by its tables."
+)
 def command(
-    path: Path, trust: tuple[Path, ...], json_file: Path | None, reference: Path | None
+    path: Path,
+    trust: tuple[Path, ...],
+    json_file: Path | None,
+    reference: Path | None,
+    bundle: Path | None,
 ) -> None:
     """Verify PATH and show what it holds: a bundle's folder, a .blob, .fsp, .fsc or .fsr file.
 
@@ -36,9 +43,12 @@ def command(
     For a Myriad's blob this is the chip it is for, its resources and, of a bundle's blobs, how
     long a frame of 12 MP would take: a prediction of a model, never a measurement.
     """
+    from onboard import bundle as bundles
     from onboard.cli import inspect_tables
     from onboard.files import write_text
 
+    if bundle is not None:
+        bundles.load(bundle, [bundles.COMMON], list(trust) or None).learn()
     if os.path.isdir(path):  # unlike Path.is_dir, false where one may not look
         found = _bundle(path, list(trust) or None)
         inspect_tables.bundle(found)
