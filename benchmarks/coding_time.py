@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -112,9 +111,8 @@ def main() -> None:
     # One core is what is measured, whatever threads numpy would like to have.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     rows = timed(tables.unpack(SHIPPED.read_bytes()))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if given.json:
-        print(json.dumps({"rows": rows, "bound": BOUND, "peak_mb": round(peak)}))
+        print(json.dumps({"rows": rows, "bound": BOUND}))
         return
     for row in rows:
         print(f"{row['what']:28} {row['seconds']:7.2f} s {row['bytes']:9} bytes")
