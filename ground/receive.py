@@ -13,7 +13,7 @@ import dataclasses
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ground.memory import Memory
 from ground.reassembly import File, Reassembly, Unfinished
@@ -33,6 +33,9 @@ from onboard.link.packets import Packet
 from onboard.product import ID_BYTES, Product, unpack
 from onboard.rawchip import RawChip
 from onboard.reference_water import Reference
+
+if TYPE_CHECKING:
+    from onboard.product import Unpack
 
 CHUNK = 1 << 16
 _APIDS = frozenset(int(apid) for apid in Apid)
@@ -168,6 +171,7 @@ def receive(
     spacecraft: int = SPACECRAFT_ID,
     memory: Memory | None = None,
     reference: Reference | None = None,
+    unpack: Unpack = unpack,
 ) -> Reception:
     """Receive a stream.
 
@@ -178,13 +182,14 @@ def receive(
         spacecraft: whose frames are wanted.
         memory: what earlier receptions left; it is not changed.
         reference: permanent water, which guided products are decoded with.
+        unpack: decodes products.
 
     Raises:
         StreamError: there is no verified frame of this spacecraft in it.
     """
     chunks = [stream] if isinstance(stream, bytes) else stream
     report = Report()
-    station = _Station(report, reference)
+    station = _Station(report, reference, unpack)
     if memory is not None:
         # What ended never changes; of a long mission it is much the most.
         station.files.resume(copy.deepcopy(memory.open), OrderedDict(memory.former))
@@ -362,9 +367,11 @@ class PacketExtractor:
 class _Station:
     """Sorts packets by APID and keeps what they hold."""
 
-    def __init__(self, report: Report, reference: Reference | None = None) -> None:
+    def __init__(
+        self, report: Report, reference: Reference | None = None, unpack: Unpack = unpack
+    ) -> None:
         self.report = report
-        self._reference = reference
+        self._reference, self._unpack = reference, unpack
         self._locked: dict[bytes, Locked] = {}
         self._expected: dict[int, int] = {}
         self._before: dict[int, int] = {}
@@ -489,7 +496,7 @@ class _Station:
             self._raws.setdefault(raw.raw_id, (data, raw))
         else:
             try:
-                product = unpack(data, self._reference)
+                product = self._unpack(data, self._reference)
             except (OtherReferenceError, UnknownTablesError) as error:
                 known = data[-ID_BYTES:] in self._locked
                 self._locked[data[-ID_BYTES:]] = Locked(data, str(error))

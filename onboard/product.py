@@ -52,12 +52,18 @@ from onboard.tables import Tables
 from onboard.time_quality import TimeQuality
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Optional
+
     from numpy.typing import NDArray
 
     from onboard.reference_water import Reference
 
     Mask = NDArray[np.uint8]
     Flags = NDArray[np.bool_]
+    Rasters = tuple[Mask, Mask, Mask]
+    Decode = Callable[[bytes, Georef, Statistics, Tables, Optional[Mask]], Rasters]
+    Unpack = Callable[[bytes, Optional[Reference]], "Product"]
 
 __all__ = [
     "DEFAULT_BLOCK",
@@ -237,12 +243,15 @@ def pack(product: Product, by: Tables | None = None, permanent: Flags | None = N
     return whole + identify(whole)
 
 
-def unpack(data: bytes, reference: Reference | None = None) -> Product:
+def unpack(
+    data: bytes, reference: Reference | None = None, decode: Decode = product_stream.decode
+) -> Product:
     """Decode and verify a product.
 
     Args:
         data: its bytes.
         reference: permanent water; guided products need the very one that they name.
+        decode: gives the rasters of a coded stream, which takes time.
 
     Raises:
         OtherReferenceError: the product is guided, and the reference is missing or another.
@@ -258,7 +267,7 @@ def unpack(data: bytes, reference: Reference | None = None) -> Product:
         head = tables.inflate(packed, MAX_HEADER, "a product's header", by.dictionary, _RAW_DEFLATE)
     header = product_header.decode(head)
     try:
-        product = _build(header, body, by, reference)
+        product = _build(header, body, by, reference, decode)
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, ProductError):
             raise
@@ -307,7 +316,11 @@ def _verify(data: bytes) -> tuple[int, int, int]:
 
 
 def _build(
-    header: dict[int, Any], body: bytes, by: Tables | None, reference: Reference | None
+    header: dict[int, Any],
+    body: bytes,
+    by: Tables | None,
+    reference: Reference | None,
+    decode: Decode,
 ) -> Product:
     fields = product_header.fields(header, by)
     grid: Georef = fields["georef"]
@@ -317,7 +330,7 @@ def _build(
         return Product(mask=mask, entropy=entropy, epistemic=epistemic, **fields)
     guide = None if crc is None else _guide(fields, crc, reference)
     counts = fields["statistics"]
-    mask, entropy, epistemic = product_stream.decode(body, grid, counts, by, guide)
+    mask, entropy, epistemic = decode(body, grid, counts, by, guide)
     return Product(
         mask=mask,
         entropy=entropy,

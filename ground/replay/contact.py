@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ground.answers import conclude
 from ground.channel import Channel, flip_bits
@@ -24,7 +25,11 @@ from onboard.link.apid import Apid
 from onboard.link.downlink import MAX_BUDGET, Downlink, fill
 from onboard.link.transfers import Transfers
 from onboard.outbox import Kind, Outbox
+from onboard.product import unpack
 from onboard.reference_water import Reference
+
+if TYPE_CHECKING:
+    from onboard.product import Unpack
 
 CADU = frames.cadu_length()
 STATE = "state"
@@ -57,6 +62,7 @@ class Ground:
     Attributes:
         seed: of the channels.
         reference: permanent water, against which masks may be coded.
+        unpack: decodes products.
         memory: of what is half there.
         returned: answers that wait for the next contact with a way up.
         acks: count of a command → when its acknowledgement was heard, and its text.
@@ -64,6 +70,7 @@ class Ground:
 
     seed: int
     reference: Reference | None = None
+    unpack: Unpack = unpack
     memory: Memory = field(default_factory=Memory)
     returned: bytes = b""
     acks: dict[int, int] = field(default_factory=dict)
@@ -139,7 +146,13 @@ def downlink(
 def _receive(stream: bytes, ground: Ground, contact: ContactLog, log: FlightLog) -> None:
     try:
         name = f"contact {contact.number}"
-        reception = receive(stream, name, memory=ground.memory, reference=ground.reference)
+        reception = receive(
+            stream,
+            name,
+            memory=ground.memory,
+            reference=ground.reference,
+            unpack=ground.unpack,
+        )
     except StreamError:
         # Not one whole frame: nobody answers.
         return

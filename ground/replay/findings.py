@@ -15,6 +15,7 @@ from ground.replay.accounted import Account
 from ground.replay.atlas import Atlas
 from ground.replay.checks import Plan
 from ground.replay.craft import MASK_SEED
+from ground.replay.decoded import unpacker
 from ground.replay.log import ContactLog, FlightLog, FrameLog, ItemLog
 from ground.replay.metrics import Seen
 from ground.replay.pictures import Pictures
@@ -26,7 +27,6 @@ from onboard import files
 from onboard.classes import CLOUD, LAND, NODATA, WATER
 from onboard.link import alerts
 from onboard.outbox import Kind
-from onboard.product import unpack
 from onboard.triage import Outcome
 
 TRACK = timedelta(days=1)
@@ -300,7 +300,8 @@ def _mapped(
     plain: result.Product, item: ItemLog, played: Played, out: Path, cache: Path
 ) -> tuple[result.Product, Pictures | None]:
     """A product with what its mask says, and with its pictures where it came home."""
-    product, truth = unpack(item.data, played.atlas), played.truths[item.frame - 1]
+    product = unpacker(cache)(item.data, played.atlas)
+    truth = played.truths[item.frame - 1]
     said = product.statistics
     right = None
     if truth is not None:

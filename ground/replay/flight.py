@@ -21,6 +21,7 @@ from ground.replay import contact as contacts
 from ground.replay.checks import Plan
 from ground.replay.contact import CADU, Ground
 from ground.replay.craft import Craft, Fit, mission_key
+from ground.replay.decoded import unpacker
 from ground.replay.load import Load, loads
 from ground.replay.log import Clock, ContactLog, FlightLog, FrameLog
 from ground.replay.passes import Contact
@@ -90,7 +91,7 @@ class _Flight:
             folder / "craft", replace(fit, keys=keys), self._clock, self.log, engines
         )
         self._trust = signing.trusted(list(keys))
-        self._ground = Ground(scenario.seed, fit.reference)
+        self._ground = Ground(scenario.seed, fit.reference, unpacker(fit.cache))
         self._stations = {one.name: one for one in scenario.stations}
         self._events: list[Event] = []
         self._order = itertools.count()

@@ -22,12 +22,13 @@ from ground import palette
 from ground.backdrop import read_rgb
 from ground.maps import sheet_of
 from ground.place import pixel_to_lonlat
+from ground.replay.decoded import unpacker
 from ground.replay.result import Place
 from ground.replay.scenes import Scene, truth_of
 from onboard import files
 from onboard.classes import WATER
 from onboard.georef import Georef
-from onboard.product import Product, unpack
+from onboard.product import Product
 from onboard.reference_water import Reference
 
 DRAWN = 1
@@ -68,7 +69,7 @@ def draw(
     if not kept.is_dir():
         files.make_folder(kept.parent)
         with files.replacing_folder(kept) as part:
-            _draw(unpack(data, reference), scene, reference, part)
+            _draw(unpacker(cache)(data, reference), scene, reference, part)
     name = f"floods/{scene.capture.time:%Y%m%d-%H%M%S}-{data[-16:].hex()[:8]}"
     shutil.copytree(kept, out / name, dirs_exist_ok=True)
     there = [f"{name}/{one}" if (kept / one).is_file() else None for one in NAMES]
