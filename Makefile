@@ -105,6 +105,9 @@ streaming: .venv/.stamp-dev ## peak memory of training with up to 10,000 chips, 
 vendor: $(RUNTIME) ## pack the libraries of the replay page anew, at the pinned versions (needs npm)
 	@$(PYTHON) scripts/vendor.py
 
+products: .venv/.stamp-dev .venv-flight/.stamp-flight ## how small products are, into docs/products.md (needs the data folder)
+	@$(PYTHON) -m benchmarks.products "$(DATA)" --write
+
 placement: .venv/.stamp-dev ## where dropout acts and at what rates, by evidence (an hour; needs the data folder)
 	@.venv/bin/floodsat synth --chips --count 160 --size 128 --seed 1000 --out build/synth160
 	@$(PYTHON) -m benchmarks.placement "$(DATA)/dfc24" build/synth160 --work build/onefold --seeds 1 --longer --write

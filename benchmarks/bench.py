@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks import frames, machine, memory, passes, stages, throughput, work
+from benchmarks import coding_time, frames, machine, memory, passes, stages, throughput, work
 from benchmarks.figures import Bound, Figure, Report
 from benchmarks.unet import UNet
 from onboard import bundle as bundles
@@ -115,8 +115,10 @@ def run(job: Job, tell: Callable[[str], None], start: float | None = None) -> Re
         }
         tell("memory in the flight environment")
         peak = peak_memory(job, bundle, frame, folder / "maps")
+    tell("coding in the flight environment")
+    coded = coding()
     figures = [f for part in parts.values() for f in part.figures]
-    figures += [peak, duration(time.perf_counter() - start)]
+    figures += [peak, coded, duration(time.perf_counter() - start)]
     return Report(
         ordered(figures),
         {key: part.budget for key, part in parts.items()},
@@ -306,6 +308,20 @@ def peak_memory(job: Job, bundle: Bundle, frame: Path, out: Path) -> Figure:
         note = "in the flight environment"
     text = "peak memory of `segment` of 12 MP"
     return Figure("peak_memory", engines.DEFAULT, text, peak, "MB", Bound(MEMORY_BOUND), note)
+
+
+def coding() -> Figure:
+    """How long coding a mask takes, where there is a flight environment."""
+    python = memory.flight_python()
+    seconds: float | None = None
+    if python is None:
+        note = "not measured: no flight environment; 'make flight-env' makes it"
+    else:
+        rows = coding_time.by_python(python, "--encode")["rows"]
+        seconds = max(row["seconds"] for row in rows if row["what"].startswith("mask"))
+        note = "one core, the slowest of four generated masks, in the flight environment"
+    bound = Bound(coding_time.BOUND)
+    return Figure("coding", "", "coding a mask of 12 MP", seconds, "s", bound, note)
 
 
 def duration(seconds: float) -> Figure:

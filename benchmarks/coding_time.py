@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from onboard.outlines import Known
 from onboard.reduced import grade
 from onboard.tables import ENTROPY, EPISTEMIC, FLOOD, WATER, Tables
 
-SHIPPED = Path(__file__).resolve().parents[1] / "data_samples" / "bundle" / tables.FILE
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "data_samples" / "bundle" / tables.FILE
 HEIGHT, WIDTH = 3000, 4000
 WAVES = {"calm": 60, "busy": 15}
 """Kind of mask → pixels of its smallest waves."""
@@ -50,7 +52,7 @@ def _between(knots: Any, count: int, pitch: int) -> Any:
     return knots[low] * (1 - share) + knots[low + 1] * share
 
 
-def timed(by: Tables) -> list[dict[str, Any]]:
+def timed(by: Tables, decode: bool = True) -> list[dict[str, Any]]:
     """Seconds and bytes of each mask, with and without a guide, and of the maps."""
     rows = []
     for kind, wave in WAVES.items():
@@ -81,15 +83,20 @@ def timed(by: Tables) -> list[dict[str, Any]]:
         doubts.encode(writer, high, surface, by.nets[EPISTEMIC], by.levels, low)
 
     rows.append(_row("both maps", maps))
-    data = rows[0].pop("data")
+    if decode:
+        rows.append(_decoded(rows[0]["data"], by))
+    for row in rows:
+        row.pop("data", None)
+    return rows
+
+
+def _decoded(data: bytes, by: Tables) -> dict[str, Any]:
+    """What decoding the calm mask takes, by the clock."""
     start = time.perf_counter()
     back = outlines.decode(Reader(data), Known(np.zeros((HEIGHT, WIDTH), np.uint8)), by.nets[WATER])
     spent = time.perf_counter() - start
     assert (back == drawn(WAVES["calm"])).all()
-    rows.append({"what": "decoding the mask, calm", "seconds": spent, "bytes": len(data)})
-    for row in rows:
-        row.pop("data", None)
-    return rows
+    return {"what": "decoding the mask, calm", "seconds": spent, "bytes": len(data)}
 
 
 def _row(what: str, code: Any) -> dict[str, Any]:
@@ -103,14 +110,25 @@ def _row(what: str, code: Any) -> dict[str, Any]:
     return {"what": what, "seconds": sorted(spent)[ROUNDS // 2], "bytes": len(data), "data": data}
 
 
+def by_python(python: Path, *options: str) -> dict[str, Any]:
+    """What ``python -m benchmarks.coding_time --json`` says, by another Python."""
+    command = [str(python), "-m", "benchmarks.coding_time", "--json", *options]
+    # One core is what is measured: a second thread on it would only wait, and count as time.
+    one = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=one)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description="Time coding 12 megapixels")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--encode", action="store_true", help="leave decoding out")
     given = parser.parse_args()
     # One core is what is measured, whatever threads numpy would like to have.
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    rows = timed(tables.unpack(SHIPPED.read_bytes()))
+    rows = timed(tables.unpack(SHIPPED.read_bytes()), not given.encode)
     if given.json:
         print(json.dumps({"rows": rows, "bound": BOUND}))
         return

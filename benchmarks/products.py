@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import doubt_levels, machine, mask_codecs, memory
+from benchmarks import coding_time, doubt_levels, machine, mask_codecs, memory
 from benchmarks.mask_codecs import simulated_reference
 from onboard import bundle as bundles
 from onboard import engines, files, outlines, product_stream, tables
@@ -282,12 +280,7 @@ def timed() -> dict[str, Any] | None:
     python = memory.flight_python()
     if python is None:
         return None
-    command = [str(python), "-m", "benchmarks.coding_time", "--json"]
-    # One core is what is measured: a second thread on it would only wait, and count as time.
-    one = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, env=one)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return coding_time.by_python(python)
 
 
 # --- tables ---------------------------------------------------------------------------------

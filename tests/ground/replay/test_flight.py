@@ -85,7 +85,7 @@ def test_what_is_queued_is_sent_waits_or_is_in_the_ledger(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that holds one map: the others leave it before there is a contact."""
-    monkeypatch.setattr(Settings, "quota", property(lambda self: 1500))
+    monkeypatch.setattr(Settings, "quota", property(lambda self: 500))
     log = flown(tmp_path, text())
     evicted = {one.name: one for one in log.losses if one.cause == Cause.EVICTED.value}
     whole = {name(one) for one in log.items.values() if one.whole_ms is not None}
