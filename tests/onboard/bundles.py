@@ -23,7 +23,8 @@ def varied(folder: Path, key: Path = DEMO_KEY, **changes: Any) -> Path:
     folder.mkdir(parents=True)
     for name in (bundle.GOLDEN, bundle.CARD, bundle.MANIFEST):
         shutil.copy(str(BUNDLE / name), str(folder / name))
-    shutil.copytree(str(BUNDLE / "tflite"), str(folder / "tflite"))
+    for name in ("tflite", "tables"):
+        shutil.copytree(str(BUNDLE / name), str(folder / name))
     resign(folder, {**json.loads((BUNDLE / bundle.MANIFEST).read_text("utf-8")), **changes}, key)
     return folder
 
