@@ -69,6 +69,8 @@ class StandIn(Plugin):
         model: the ONNX model that the blobs were compiled from.
     """
 
+    stick_is_half = False
+
     def __init__(self, model: bytes) -> None:
         super().__init__()
         self._model = model

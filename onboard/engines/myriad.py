@@ -368,7 +368,8 @@ class MyriadEngine(Closing):
         for name in Moments._fields:
             self._finite(name, found[name])
         moments = Moments(*(found[name][0, 0] for name in Moments._fields))
-        return count, weighed(moments, self._chunk) if self.stick else moments
+        half = self.stick and self.plugin.stick_is_half
+        return count, weighed(moments, self._chunk) if half else moments
 
     def _finite(self, name: str, values: Array) -> None:
         wrong = int(values.size - np.count_nonzero(np.isfinite(values)))

@@ -60,6 +60,9 @@ class Plugin:
     A *slot* is the index of a request.
     """
 
+    stick_is_half = True
+    """Whether what answers as a stick computes in float16, as a stick does."""
+
     def __init__(self) -> None:
         self._core, self.version = find_core()
         self._network: Any = None
