@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 import rasterio
 
 from benchmarks.clock import Stopwatch
+from onboard import mapfile
 from onboard.arrays import Array
-from onboard.cli import segment as command
 from onboard.files import replacing
 from onboard.masks import Masks
 from onboard.scene import Frame
@@ -105,7 +105,7 @@ def timed_write(segmenter: Segmenter, scene: Path, target: Path) -> float:
     """Seconds from a frame's file to a file of maps, as ``floodsat segment`` makes it."""
     start = time.perf_counter()
     with Frame(scene, segmenter.bundle.sensor) as frame, replacing(target) as part:
-        profile = command.storage(frame, segmenter.tiling(frame).core)
+        profile = mapfile.storage(frame, segmenter.tiling(frame).core)
         with rasterio.open(str(part), "w", **profile) as maps:
-            command.write_tiles(segmenter, frame, maps, lambda: None)
+            mapfile.write_tiles(segmenter, frame, maps)
     return time.perf_counter() - start
