@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -64,15 +65,7 @@ def simulate(
     files.make_folder(cache)
     jobs = jobs or os.cpu_count() or 1
     played = _prepared(plan, cache, jobs, tell)
-    first, *rest = flying(plan.scenario)
-    opened: dict[bytes, Engine] = {}
-    # The first one alone: it runs the network where the cache lacks maps, for the others too.
-    played.logs[first] = _flown(played, first, cache, tell, opened)
-    if jobs > 1 and len(rest) > 1 and len(played.scenes) >= MANY:
-        _fly_beside(played, rest, cache, jobs, tell)
-    for name in rest:
-        if name not in played.logs:
-            played.logs[name] = _flown(played, name, cache, tell, opened)
+    _fly_all(played, flying(plan.scenario), cache, jobs, tell)
     replay = found(played, out, cache, lambda done, of: tell("pictures", done, of))
     write_plots(replay, out)
     result.write(replay, out)
@@ -106,6 +99,35 @@ def _prepared(plan: Plan, cache: Path, jobs: int, tell: Tell) -> Played:
     )
 
 
+def _fly_all(played: Played, names: list[StrategyName], cache: Path, jobs: int, tell: Tell) -> None:
+    """Fly the strategies, side by side where that is worth it."""
+    opened: dict[bytes, Engine] = {}
+    mapped = _mapped(played, cache)
+    left = list(names)
+    if not mapped.exists():
+        # The first one alone: it runs the network where the cache lacks maps, for the others too.
+        first = left.pop(0)
+        played.logs[first] = _flown(played, first, cache, tell, opened)
+        files.make_folder(mapped.parent)
+        mapped.touch()
+    if jobs > 1 and len(left) > 1 and len(played.scenes) >= MANY:
+        _fly_beside(played, left, cache, tell)
+        return
+    for name in left:
+        played.logs[name] = _flown(played, name, cache, tell, opened)
+
+
+def _mapped(played: Played, cache: Path) -> Path:
+    """A file that is there when a flight over these frames kept its maps.
+
+    It only tells what is quick: a flight that finds a map missing makes it.
+    """
+    onboard = played.plan.scenario.onboard
+    model = bundles.load(onboard.bundle, [bundles.COMMON]).model_id.hex()
+    told = [model, onboard.engine, str(played.passes), *(one.folder.name for one in played.scenes)]
+    return cache / "mapped" / hashlib.sha256("\n".join(told).encode()).hexdigest()[:24]
+
+
 def _flown(
     played: Played, name: StrategyName, cache: Path, tell: Tell, opened: dict[bytes, Engine]
 ) -> FlightLog:
@@ -133,15 +155,13 @@ def _flown(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fly_beside(
-    played: Played, names: list[StrategyName], cache: Path, jobs: int, tell: Tell
-) -> None:
+def _fly_beside(played: Played, names: list[StrategyName], cache: Path, tell: Tell) -> None:
     """Fly several strategies at once, each in a process of its own."""
     # A propagator does not go from process to process, and is not needed there.
     plan = replace(played.plan, orbit=Orbit(played.plan.orbit.tle, played.plan.orbit.origin))
     bare = replace(played, plan=plan, truths=(), footprints=(), logs={})
     every = len(played.scenes)
-    with ProcessPoolExecutor(min(jobs, len(names)), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(len(names), get_context("spawn")) as pool:
         flights = [pool.submit(_flown, bare, name, cache, quiet, {}) for name in names]
         for name, flight in zip(names, flights, strict=True):
             tell(TITLES[name], 0, every)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import signal
 import sys
 from typing import Any
@@ -105,6 +106,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: run, and end with 2 and one line for bad input."""
     # A polite kill unwinds like Ctrl-C does, so that nothing half-written is left.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Our matrices are small: a second BLAS thread finds no work, and waits by taking a core
+    # from whoever runs beside. numpy reads this when it is imported, which is after this line.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(arguments))
 
 

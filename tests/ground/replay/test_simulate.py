@@ -263,10 +263,14 @@ def test_table_and_lines_name_every_strategy(played: tuple[Path, Replay]) -> Non
         assert word in said
 
 
+@pytest.mark.parametrize("mapped", [True, False])
 def test_strategies_flown_side_by_side_give_the_same(
-    played: tuple[Path, Replay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    played: tuple[Path, Replay], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mapped: bool
 ) -> None:
     monkeypatch.setattr("ground.replay.simulate.MANY", 1)
     (tmp_path / "out").mkdir()
+    (note,) = (played[0] / "cache/mapped").iterdir()
+    if not mapped:  # then one strategy flies alone, before the others
+        note.unlink()
     plan = checks.plan(load(played[0] / "half.toml"))
     assert simulate(plan, tmp_path / "out", played[0] / "cache", jobs=2) == played[1]
