@@ -85,10 +85,10 @@ soak: .venv/.stamp-dev .venv-flight/.stamp-flight ## the long counts: tests mark
 	@$(PYTHON) -m pytest -m soak --timeout 0 -s -n 0 tests/onboard/test_soak_day.py
 	@$(FLIGHT) -m pytest hil_tests --device CPU --full --timeout 0 --report build/hil-report
 
-bench: .venv/.stamp-dev ## time this machine, into docs/benchmarks.md (two minutes)
+bench: .venv/.stamp-dev ## time this machine, into docs/benchmarks.md (two minutes); REPLAYS=FOLDER: the month too
 	@mkdir -p docs/images docs/figures
 	@.venv/bin/floodsat bench --markdown docs/benchmarks.md --plot docs/images/bench.png \
-		--json docs/figures/bench.json
+		--json docs/figures/bench.json $(if $(REPLAYS),--replay "$(REPLAYS)")
 
 footprint: .venv/.stamp-dev .venv-flight/.stamp-flight ## what the service takes of a flight computer, into docs/flight-software.md
 	@$(PYTHON) -m benchmarks.footprint --write

@@ -10,7 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks import coding_time, frames, machine, memory, passes, stages, throughput, work
+from benchmarks import (
+    coding_time,
+    frames,
+    machine,
+    memory,
+    month,
+    passes,
+    stages,
+    throughput,
+    work,
+)
 from benchmarks.figures import Bound, Figure, Report
 from benchmarks.unet import UNet
 from onboard import bundle as bundles
@@ -26,7 +36,7 @@ SPEED_BOUND = 30.0
 OVERHEAD_BOUND = 15.0
 MEMORY_BOUND = 512.0
 DURATION_BOUND = 120.0
-STEPS_OF_ENGINE, STEPS_BESIDES = 3, 2
+STEPS_OF_ENGINE, STEPS_BESIDES = 3, 4
 
 DEFINITIONS = {
     "in one run": "what a ratio compares ran in turn in one process, on the same threads; medians",
@@ -56,12 +66,14 @@ class Job(NamedTuple):
         engines: names, each one of `ENGINES`.
         seed: of frames, masks and the U-Net's weights.
         trust: public keys, or none for the demo key.
+        replays: folder where replays keep their maps, or None to leave the month out.
     """
 
     bundle: Path
     engines: tuple[str, ...]
     seed: int
     trust: tuple[Path, ...] = ()
+    replays: Path | None = None
 
 
 class Part(NamedTuple):
@@ -119,6 +131,8 @@ def run(job: Job, tell: Callable[[str], None], start: float | None = None) -> Re
     coded = coding()
     figures = [f for part in parts.values() for f in part.figures]
     figures += [peak, coded, duration(time.perf_counter() - start)]
+    tell("a month of replay")
+    figures += [month.figure(job.replays)]
     return Report(
         ordered(figures),
         {key: part.budget for key, part in parts.items()},

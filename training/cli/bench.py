@@ -36,6 +36,13 @@ NAMES = {"json_file": "bench.json", "plot": "bench.png", "page": "bench.md"}
 @options.json_file
 @click.option("--plot", type=options.PATH, help="Draw the figures here: .png, .svg or .pdf.")
 @click.option("--markdown", "page", type=options.PATH, help="Write the tables as a page here.")
+@click.option(
+    "--replay",
+    "replays",
+    type=options.PATH,
+    metavar="CACHE",
+    help="Also play the shipped month, twice, with maps kept in this folder (minutes more).",
+)
 @click.option("--out", type=options.PATH, help="Folder for bench.json, bench.png and bench.md.")
 def command(
     bundle: Path,
@@ -45,6 +52,7 @@ def command(
     json_file: Path | None,
     plot: Path | None,
     page: Path | None,
+    replays: Path | None,
     out: Path | None,
 ) -> int:
     """Time BUNDLE, by default the one of data_samples, on this machine, in under two minutes.
@@ -63,7 +71,7 @@ def command(
         targets = {key: path or out / NAMES[key] for key, path in targets.items()}
     from benchmarks.bench import Job, choose
 
-    job = Job(bundle, choose(bundle, tuple(dict.fromkeys(chosen)), trust), seed, trust)
+    job = Job(bundle, choose(bundle, tuple(dict.fromkeys(chosen)), trust), seed, trust, replays)
     report = measure(job, start)
     show(report)
     write(report, targets)
