@@ -136,7 +136,8 @@ def engine(name: str, bundle: Path) -> Finding:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         text = f"its process ended with {done.returncode}: {last}"
         return Finding(title, State.BROKEN, text, _again(bundle))
-    return Finding(title, State(state), text)
+    # The line's own name says which engine; two of them share one plug-in and its errors.
+    return Finding(title, State(state), text.removeprefix("engine myriad: "))
 
 
 def _again(bundle: Path) -> str:

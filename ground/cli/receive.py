@@ -274,8 +274,10 @@ def _told(alert: Alert) -> str:
 def _lines(reception: Reception, reference: PermanentWater | None) -> Iterator[str]:
     report = reception.report
     counts = (len(reception.products), len(reception.alerts), len(reception.chips))
+    kinds = ("product{}", "alert{}", "chip{} for labelling")
+    told = [f"{n} {kind.format('s' * (n != 1))}" for n, kind in zip(counts, kinds, strict=True)]
     raw = f", {len(reception.raws)} raw chips" if reception.raws else ""
-    yield "received: {} products, {} alerts, {} chips for labelling".format(*counts) + raw
+    yield f"received: {', '.join(told)}{raw}"
     for alert in reception.alerts:
         yield _told(alert)
     lost = ", ".join(f"{count} {name}" for name, count in report.packets_lost.items() if count)

@@ -88,7 +88,9 @@ class LinedFields(Fields):
         """A path, from the folder of the scenario, to what exists."""
         path = self.path.parent / Path(self.text(name)).expanduser()
         if not path.exists():
-            self.refuse(name, f"is {path}, which is not there; name what exists")
+            self.refuse(
+                name, f"is {path}, which is not there; paths start at the scenario's folder"
+            )
         return path
 
     def file_if(self, name: str) -> Path | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 UPLINK_BYTES = {"tflite-int8": 500_000, "myriad": 1_500_000}
 """What a target's files with manifest and signature may have, to fit into an uplink."""
+SQLITE = b"SQLite format 3\0"
+"""How a database begins (the file format of SQLite, section 1.3)."""
 
 
 @click.command("inspect")
@@ -70,9 +72,27 @@ def _file(
         return _blob(path, data), inspect_tables.blob
     if data.startswith(chip.MAGIC):
         return _chip(path, data), inspect_tables.product
+    _refuse_others(path, data)
     if data.startswith(rawchip.MAGIC):
         return _raw(path, data), inspect_tables.product
     return _product(path, data, reference), inspect_tables.product
+
+
+def _refuse_others(path: Path, data: bytes) -> None:
+    """Files of FloodSat that another command reads."""
+    from onboard.errors import ProductError
+    from onboard.link.frames import SYNC_MARKER
+
+    if data.startswith(SYNC_MARKER):
+        raise ProductError(
+            f"{path}: is a stream of transfer frames; 'floodsat receive {path} --out DIR' takes "
+            "the products out of it"
+        )
+    if data.startswith(SQLITE):
+        raise ProductError(
+            f"{path}: is a database, such as an outbox; 'floodsat downlink {path} --out STREAM "
+            "--budget BYTES' sends what waits in one"
+        )
 
 
 def _bundle(path: Path, keys: list[Path] | None) -> dict[str, Any]:

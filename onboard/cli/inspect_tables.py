@@ -51,8 +51,12 @@ def blob(found: Mapping[str, Any]) -> None:
 
 
 def product(found: Mapping[str, Any]) -> None:
-    """A product's file."""
-    _print(_fields(found))
+    """A product's file; of its regions, which are many, only how many and the wettest."""
+    shown = dict(found)
+    if regions := found.get("regions"):
+        wettest = max(regions, key=lambda one: one["water"])
+        shown["regions"] = f"{len(regions)}, the wettest: {_text(wettest)}"
+    _print(_fields(shown))
 
 
 def parity_rows(parity: Mapping[str, Any]) -> Iterator[ParityRow]:

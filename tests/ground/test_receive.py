@@ -436,7 +436,7 @@ def test_chips_for_labelling_arrive_whole(tmp_path):
     arguments = [str(tmp_path / "pass.bin"), "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0, result.output
-    assert "received: 1 products, 0 alerts, 2 chips for labelling" in result.output
+    assert "received: 1 product, 0 alerts, 2 chips for labelling" in result.output
     told = json.loads((tmp_path / "out" / "reception.json").read_text())["chips"]
     for data, one in zip(chips, told, strict=True):
         assert one["id"] == data[-16:].hex()

@@ -234,3 +234,18 @@ def test_a_damaged_raw_chip(tmp_path: Path, capfd: Any) -> None:
     path = tmp_path / "c.fsr"
     path.write_bytes(rawchip.pack(make_raw())[:-1])
     refused(capfd, path, "raw chip: is damaged or none; ask for it again")
+
+
+@pytest.mark.parametrize(
+    ("begins", "says"),
+    [(b"\x1a\xcf\xfc\x1d", "floodsat receive"), (b"SQLite format 3\0", "floodsat downlink")],
+)
+def test_files_that_another_command_reads(
+    tmp_path: Path, capfd: Any, begins: bytes, says: str
+) -> None:
+    path = tmp_path / "pass.bin"
+    path.write_bytes(begins + bytes(100))
+    assert run(["inspect", str(path)]) == 2
+    line = capfd.readouterr().err
+    assert f"{path}: " in line
+    assert says in line

@@ -77,6 +77,8 @@ def test_from_chips_to_figures(tmp_path: Path, capfd: Any) -> None:
     assert "making tflite" in shown.out
     assert shown.err.count("\n") == 1
     assert "left out: no oddity score: the run keeps" in shown.err
+    # The demo's key has no public half beside it: it is trusted anyway.
+    assert f"'floodsat inspect {out}' shows it" in shown.out
     found = bundle.load(out, ["tflite", "reference", bundle.COMMON])
     assert (found.name, found.version) == ("tiny", 7)
     report = tmp_path / "r.json"

@@ -164,6 +164,8 @@ def _text(value: Any) -> str:
     if value is None:
         return "not defined"
     if isinstance(value, list):
+        if all(one is None for one in value):
+            return _text(None)
         return (" – " if len(value) == 2 else ", ").join(_text(v) for v in value)
     if isinstance(value, dict):
         return ", ".join(f"{key} {_text(v)}" for key, v in value.items()) or "none"

@@ -67,4 +67,7 @@ def command(
         lambda note: click.echo(note, err=True),
         {} if older is None else bundle.load(older, ["tflite-int8"], list(trust) or None).content,
     )
-    click.echo(f"{out}: signed; 'floodsat inspect {out}' shows it")
+    public = key.with_suffix(".pub")
+    # A key of one's own is trusted where it is named; the demo's is by default.
+    trusted = f" --trust {public}" if public.is_file() else ""
+    click.echo(f"{out}: signed; 'floodsat inspect {out}{trusted}' shows it")

@@ -107,7 +107,7 @@ BAD = [
         "[channel]",
         "a loss of 0.9 needs bursts of at least 9.0 frames",
     ),
-    (BUNDLE.as_posix(), "no/such/bundle", "bundle = ", "which is not there; name what exists"),
+    (BUNDLE.as_posix(), "no/such/bundle", "bundle = ", "which is not there; paths start at"),
     ("seconds_per_megapixel = 4.0", "", "[onboard]", "seconds_per_megapixel is missing"),
     ("seconds_per_megapixel = 4.0", "seconds_per_megapixel = 0", "megapixel = 0", "is 0; write"),
     ("seconds_per_megapixel = 4.0", "bench = 'none.json'", "bench", "which is not there"),
