@@ -1,8 +1,10 @@
-"""What all tests share: quiet libraries, steady examples and the folder of real imagery."""
+"""What all tests share: quiet libraries, steady examples, few skies, the folder of real imagery."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,14 @@ def data_folder() -> Path:
     if named:
         pytest.fail(f"FLOODSAT_DATA is {named}, which is not a folder")
     pytest.skip("no real imagery: set FLOODSAT_DATA to its folder")
+
+
+@pytest.fixture(scope="module")
+def few_skies() -> Iterator[None]:
+    """Three generated skies for a training; a bank of 160 takes longer than all the rest."""
+    # Here and not above: the flight environment has no training.
+    from training import clouds
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clouds, "make_bank", partial(clouds.make_bank, skies=3))
+        yield

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 
+from onboard.errors import ProductError
 from onboard.georef import Georef
 from onboard.product import (
     EPISTEMIC_POWER,
     Product,
     TimeQuality,
     observed_pixels,
+    pack,
     quantise,
     summarise,
+    unpack,
 )
 
 UTM = "EPSG:32606"
@@ -77,3 +83,27 @@ def noisy_product(seed: int, side: int = 96) -> Product:
     rng = np.random.default_rng(seed)
     mask = rng.choice(np.array([0, 1, 2, 255], np.uint8), size=(side, side))
     return make_product(seed, mask=mask)
+
+
+def resealed(body: bytes) -> bytes:
+    """Bytes whose length and id are right again, whatever else is wrong."""
+    body = body[:8] + struct.pack(">I", len(body) + 16) + body[12:]
+    return body + hashlib.sha256(body).digest()[:16]
+
+
+def read_or_refused(data: Any, small: bytes, first: int) -> None:
+    """A sealed product with other bytes somewhere reads and packs again, or is refused as one.
+
+    Args:
+        data: of hypothesis, draws the place and the bytes.
+        small: the product.
+        first: of its bytes that may be others.
+    """
+    place = data.draw(st.integers(first, len(small) - 17))
+    patch = data.draw(st.binary(min_size=1, max_size=12))
+    body = small[:place] + patch + small[place + len(patch) : -16]
+    try:
+        back = unpack(resealed(body[: len(small) - 16]))
+    except ProductError:
+        return
+    assert pack(back)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from onboard.errors import ConfigError
 from onboard.sensor import VNIR4
 from tests.benchmarks.heldout import held_out
 from tests.samples import CHIPS
-from training import clouds
 from training.chips import ChipFolder
 from training.splits import Fold
 
@@ -29,13 +27,12 @@ TRIALS = (
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Material]:
+def material(few_skies: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Material]:
     folder = tmp_path_factory.mktemp("trials")
     (folder / "tiny.toml").write_text(TINY, "utf-8")
     (folder / "unet.toml").write_text(TINY + "teacher = true\n", "utf-8")
     real = replace(ChipFolder.open(CHIPS), generated=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clouds, "make_bank", partial(clouds.make_bank, skies=3))
         patch.setattr(trials, "RECIPES", folder)
         made = Material(real, ChipFolder.open(CHIPS), (), VNIR4, folder / "runs")
         for trial in TRIALS:

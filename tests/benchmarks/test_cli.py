@@ -13,6 +13,7 @@ from benchmarks import bench
 from benchmarks.figures import Bound, Figure, Report
 from benchmarks.machine import processor
 from onboard import cli
+from tests import refusals
 from tests.samples import BUNDLE, ROOT
 
 STAGES = ("read", "engine, core", "engine, halo", "maps", "write")
@@ -116,12 +117,7 @@ def test_a_bundle_without_the_engines_files_is_refused(
 
 
 def refused(capfd: Any, arguments: list[str], *words: str) -> None:
-    """The command ends with 2 and one line that holds ``words``."""
-    assert cli.run(["bench", *arguments]) == 2
-    lines = capfd.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    for word in words:
-        assert word in lines[0]
+    refusals.refused(capfd, ["bench", *arguments], *words)
 
 
 def test_the_processor_is_named_as_linux_names_it() -> None:

@@ -17,20 +17,10 @@ from onboard import golden
 from onboard.cli import run
 from onboard.errors import EngineError
 from tests.onboard.test_scene import BARE
+from tests.refusals import refused
 from tests.samples import BANDS, BUNDLE, FRAME, ROOT, SAMPLES, crop, write_frame
 
 MAPS = ("class", "p_water", "p_cloud", "entropy", "aleatoric", "epistemic")
-
-
-def refused(capfd: Any, arguments: list[Any], *words: str) -> None:
-    """The command ends with 2 and one line that holds ``words``."""
-    code = run([str(a) for a in arguments])
-    lines = capfd.readouterr().err.strip().splitlines()
-    assert code == 2
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("floodsat: ")
-    for word in words:
-        assert word in lines[0]
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -31,16 +31,10 @@ from onboard.product import (
     unpack,
 )
 from onboard.reduced import Regions, Scale, divide, grade
-from tests.products import blobs, make_product
+from tests.products import blobs, make_product, read_or_refused, resealed
 
 SMALL = pack(make_product(mask=blobs(6, 7, 2)))
 WKT = 'PROJCS["local",' + "x" * 900 + "]"
-
-
-def resealed(body: bytes) -> bytes:
-    """Bytes whose length and id are right again, whatever else is wrong."""
-    body = body[:8] + struct.pack(">I", len(body) + 16) + body[12:]
-    return body + hashlib.sha256(body).digest()[:16]
 
 
 def with_header(data: bytes, header: bytes) -> bytes:
@@ -470,14 +464,7 @@ def test_a_huge_frame_is_refused_before_anything_is_allocated(monkeypatch):
 
 @given(st.data())
 def test_sealed_garbage_never_crashes(data):
-    place = data.draw(st.integers(12, len(SMALL) - 17))
-    patch = data.draw(st.binary(min_size=1, max_size=12))
-    body = SMALL[:place] + patch + SMALL[place + len(patch) : -16]
-    try:
-        back = unpack(resealed(body[: len(SMALL) - 16]))
-    except ProductError:
-        return
-    assert pack(back)
+    read_or_refused(data, SMALL, first=12)
 
 
 def test_identity_grid_is_not_located():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ import pytest
 
 from onboard import bundle
 from onboard.cli import run
+from tests.refusals import refused
 from tests.samples import BUNDLE, CHIPS, DEMO_KEY
 from tests.training.chipsets import copied_samples, small_folder, write_chip
 from tests.training.runs import finished_run
-from training import clouds, export, targets
+from training import export, targets
 from training.config import TrainConfig
 
 FINISHED = ["held.npz", "representative.npz", "run.json", "weights.npz"]
@@ -25,25 +25,13 @@ TINY = "epochs = 1\nbatch_size = 6\ncrop = 32\nwidths = [2, 3, 3]\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
+def quick(few_skies: None) -> Iterator[None]:
     """Few skies and small tiles: neither changes what the commands do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clouds, "make_bank", partial(clouds.make_bank, skies=3))
         patch.setattr(targets, "TILE", 160)
         patch.setattr(export, "CHUNK", 3)
         patch.setattr(targets, "CHUNK", 3)
         yield
-
-
-def refused(capfd: Any, arguments: list[Any], *words: str) -> None:
-    """The command ends with 2 and one line that holds ``words``."""
-    code = run([str(a) for a in arguments])
-    lines = capfd.readouterr().err.strip().splitlines()
-    assert code == 2
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("floodsat: ")
-    for word in words:
-        assert word in lines[0]
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +22,7 @@ from training.stream import ChipRef
 
 TINY = TrainConfig(epochs=1, batch_size=4, crop=64, widths=(2, 3, 3))
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_skies() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clouds, "make_bank", partial(clouds.make_bank, skies=3))
-        yield
+pytestmark = pytest.mark.usefixtures("few_skies")
 
 
 @pytest.fixture(scope="module")

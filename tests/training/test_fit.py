@@ -4,8 +4,6 @@ import csv
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +16,7 @@ from onboard.normalise import Normalisation
 from onboard.sensor import VNIR4
 from tests.samples import CHIPS
 from tests.training.chipsets import copied_samples, small_folder, write_chip
-from training import clouds, fit
+from training import fit
 from training.chips import ChipFolder
 from training.config import TrainConfig
 from training.fit import Epoch
@@ -32,13 +30,7 @@ LEARNED = dataclasses.replace(
 FILES = ["checkpoint.npz", "config.toml", "curves.png", "held.npz", "history.csv"]
 FILES += ["representative.npz", "run.json", "tensorboard", "weights.npz"]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_skies() -> Iterator[None]:
-    """A bank of 160 generated skies takes longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clouds, "make_bank", partial(clouds.make_bank, skies=3))
-        yield
+pytestmark = pytest.mark.usefixtures("few_skies")
 
 
 class StopError(Exception):

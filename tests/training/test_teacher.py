@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import keras
@@ -14,7 +12,7 @@ from benchmarks.unet import UNet
 from onboard.errors import ConfigError
 from onboard.sensor import VNIR4
 from tests.samples import CHIPS
-from training import clouds, export
+from training import export
 from training.chips import ChipFolder
 from training.config import TrainConfig
 from training.fit import Fitted, fit, pass_logits
@@ -23,12 +21,7 @@ from training.teacher import Teacher, build
 
 TINY = TrainConfig(epochs=1, batch_size=4, crop=32, widths=(2, 3), teacher=True, clouds=0.2)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def few_skies() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(clouds, "make_bank", partial(clouds.make_bank, skies=3))
-        yield
+pytestmark = pytest.mark.usefixtures("few_skies")
 
 
 @pytest.fixture(scope="module")
