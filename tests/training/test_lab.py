@@ -110,7 +110,7 @@ def test_drawn_labels_keep_what_is_unknown() -> None:
 
     class Sure:
         def logits(self, chip: Chip, passes: int, seed: int) -> np.ndarray:
-            return np.full((1, *chip.water.shape, 2), 50.0)
+            return np.full((1, *chip.water.shape), 50.0)
 
     drawn = trust._drawn(Sure(), chip, 1)  # type: ignore[arg-type]
     assert (drawn.water[:4] == 255).all()
@@ -119,7 +119,7 @@ def test_drawn_labels_keep_what_is_unknown() -> None:
 
 def test_a_share_of_the_places_is_whole_places() -> None:
     chips = [replace(some_chip(), id=str(i), group=str(i // 4)) for i in range(40)]
-    home = ground.Ground(chips, [], [], "", "")
+    home = ground.Ground(chips, [], {}, "")
     some = home.places(0.25, 1)
     assert len(some) % 4 == 0
     assert 0 < len(some) < 40
@@ -172,7 +172,7 @@ def test_an_experiment_from_end_to_end(tmp_path: Path) -> None:
     found = run_quick(QUICKEST, tmp_path)
     assert len(found["rows"]) == 4
     for row in found["rows"]:
-        iou, aleatoric, epistemic = (cell["mean"] for cell in row[2:])
+        iou, aleatoric, epistemic = (cell["mean"] for cell in row[2:5])
         # Networks this small know water when they see it, and doubt for both reasons.
         assert iou > 0.5, row
         assert 0 < epistemic < aleatoric < np.log(2), row

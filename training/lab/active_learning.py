@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from training.lab.outcome import Measured, Outcome, Panel, Series, Verdict
 
 TARGET = 0.95
 """Of the IoU with all labels."""
-FIRST, ROUNDS = 0.08, 5
+FIRST, ROUNDS = 0.08, 6
 QUICK_ROUNDS = 3
 """Share of the pool that is labelled at the start, and that every round adds; rounds."""
 JUDGING_PASSES = 10
@@ -82,8 +83,10 @@ def run(ground: Ground, effort: Effort) -> Outcome:
     full = []
     for seed in range(1, effort.seeds + 1):
         full.append(_iou(learn(ground.pool, effort, seed), ground, effort))
+        start = _start(ground, effort, seed, step)
         for name, ask in ASKS.items():
-            curves[name].append(_course(ground, effort, seed, ask, step, rounds))
+            rng = np.random.default_rng([seed, 98])
+            curves[name].append(_course(ground, effort, seed, ask, start, rounds, rng))
     budgets = [step * (i + 1) for i in range(rounds)]
     goal = TARGET * float(np.mean(full))
     spent = {name: _spent(budgets, np.mean(c, axis=0), goal) for name, c in curves.items()}
@@ -106,9 +109,7 @@ def run(ground: Ground, effort: Effort) -> Outcome:
             for name, courses in curves.items()
         ]
         + [[f"all {len(ground.pool)} chips", Measured.over(full), *[""] * rounds]],
-        verdict=Verdict.of([best <= spent["random"] / 2, best < spent["random"]])
-        if np.isfinite(best)
-        else Verdict.NOT,
+        verdict=_judged(best, spent["random"], budgets[-1]),
         words=f"To {TARGET:.0%} of the IoU with all labels: "
         + ", ".join(
             f"{name} {value:.0f} chips" if np.isfinite(value) else f"{name} never"
@@ -137,19 +138,53 @@ def _iou(learned: Learned, ground: Ground, effort: Effort) -> float:
     return say(learned, ground.judge, effort.passes).figures()["iou"]
 
 
-def _course(
-    ground: Ground, effort: Effort, seed: int, ask: Ask, step: int, rounds: int
-) -> list[float]:
-    """IoU after every round."""
-    rng = np.random.default_rng([seed, 99])
+def _judged(best: float, random: float, most: int) -> Verdict:
+    """The verdict over budgets; infinite where the goal was never reached."""
+    if not np.isfinite(best):
+        return Verdict.NOT
+    return Verdict.of([best <= min(random, most) / 2, best < random])
+
+
+class Start(NamedTuple):
+    """The first round, which is the same for every way to ask.
+
+    Attributes:
+        labelled: chips, drawn at random.
+        left: the others.
+        learned: the network that they gave.
+        iou: its.
+    """
+
+    labelled: list[Chip]
+    left: list[Chip]
+    learned: Learned
+    iou: float
+
+
+def _start(ground: Ground, effort: Effort, seed: int, step: int) -> Start:
     left = list(ground.pool)
-    labelled = _take(left, at_random(None, left, step, rng))  # type: ignore[arg-type]
-    course = []
-    for number in range(rounds):
+    first = np.random.default_rng([seed, 99]).permutation(len(left))[:step]
+    labelled = _take(left, [int(i) for i in first])
+    learned = learn(labelled, effort, seed)
+    return Start(labelled, left, learned, _iou(learned, ground, effort))
+
+
+def _course(
+    ground: Ground,
+    effort: Effort,
+    seed: int,
+    ask: Ask,
+    start: Start,
+    rounds: int,
+    rng: np.random.Generator,
+) -> list[float]:
+    """IoU after every round; each asks for as many chips as the first round had."""
+    left, labelled, learned = list(start.left), list(start.labelled), start.learned
+    course, step = [start.iou], len(labelled)
+    while len(course) < rounds:
+        labelled += _take(left, ask(learned, left, step, rng))
         learned = learn(labelled, effort, seed)
         course.append(_iou(learned, ground, effort))
-        if number < rounds - 1:
-            labelled += _take(left, ask(learned, left, step, rng))
     return course
 
 

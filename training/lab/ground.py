@@ -1,8 +1,9 @@
 """Ground: the chips that experiments train on, judge on, and are led astray by.
 
 The *full* experiments stand on `dfc24`: two thirds of the places that do not belong to the test
-train, the others judge, and a Landsat 5 scene of another place, in top-of-atmosphere reflectance,
-is the other domain. The *quick* ones stand on generated chips, so that they run anywhere: four
+train, the others judge. Two other domains lie beyond: a Landsat 5 scene of another place, in
+top-of-atmosphere reflectance, and chips of another camera, ΦSat-2 as its simulator makes it of
+Sentinel-2, at 4.75 m. The *quick* ones stand on generated chips, so that they run anywhere: four
 biomes at home, and two others under a hazy top-of-atmosphere sky as the other domain.
 """
 
@@ -26,6 +27,7 @@ SIDE = 128
 FOLD = Fold(0, 3)
 MOST_CLOUD = 0.2
 ELSEWHERE = "landsat5"
+OTHER_CAMERA = "phisat2_sim"
 HOME, AWAY = ("temperate", "delta", "prairie", "savanna"), ("dry", "highland")
 GENERATED_SEED = 4000
 
@@ -52,6 +54,13 @@ class Effort(NamedTuple):
 
 QUICK = Effort(True, (8, 12, 16), 64, 60, 2, 10)
 FULL = Effort(False, (16, 32, 48), 64, 400, 3, 20)
+MORE_SEEDS = {"epistemic-aleatoric": 5, "trust-the-uncertainty": 5, "single-pass": 5}
+"""Seeds of the full experiments that train few networks a seed."""
+
+
+def full(name: str) -> Effort:
+    """The effort of a full experiment, by its name."""
+    return FULL._replace(seeds=MORE_SEEDS.get(name, FULL.seeds))
 
 
 @dataclass(frozen=True)
@@ -72,15 +81,14 @@ class Ground:
     Attributes:
         pool: of the places that may train.
         judge: of other places of the same domain.
-        away: of another domain.
-        home_name, away_name: what the domains are, for tables.
+        away: of other domains, by what they are.
+        home_name: what the own domain is, for tables.
     """
 
     pool: list[Chip]
     judge: list[Chip]
-    away: list[Chip]
+    away: dict[str, list[Chip]]
     home_name: str
-    away_name: str
 
     def places(self, share: float, seed: int) -> list[Chip]:
         """The chips of a random share of the pool's places, one place at least."""
@@ -96,21 +104,24 @@ def real(data: Path) -> Ground:
     Raises:
         ConfigError: the folder lacks what they need.
     """
-    for name in ("dfc24", "clouds"):
+    for name in ("dfc24", "clouds", OTHER_CAMERA):
         if not (data / name / "dataset.toml").exists():
             raise ConfigError(
                 f"{data / name}: is not there; the full experiments need the data folder "
                 "(--data, FLOODSAT_DATA); --quick runs on generated chips"
             )
     folder, clouds = ChipFolder.open(data / "dfc24"), ChipFolder.open(data / "clouds")
+    camera = ChipFolder.open(data / OTHER_CAMERA)
     train, held = fold_ids(folder, FOLD)
     scene = clouds.read(ELSEWHERE, VNIR4)
     return Ground(
         [folder.read(chip, VNIR4) for chip in train],
         [folder.read(chip, VNIR4) for chip in held],
-        _cut(scene),
+        {
+            "Landsat 5 scene, top of atmosphere": _cut(scene),
+            "ΦSat-2 as simulated, 4.75 m": [camera.read(chip, VNIR4) for chip in camera.ids],
+        },
         "dfc24, other places",
-        "Landsat 5 scene, top of atmosphere",
     )
 
 
@@ -148,7 +159,10 @@ def generated(
             on_chip()
         parts.append(chips)
     return Ground(
-        parts[0], parts[1], parts[2], "generated, other places", "generated, other biomes, hazy"
+        parts[0],
+        parts[1],
+        {"generated, other biomes, hazy": parts[2]},
+        "generated, other places",
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras import ops
 from scipy.special import expit
 
-from onboard.network import Network
+from onboard.network import STEM_STRIDE, Network
 from onboard.normalise import Normalisation
 from onboard.sensor import VNIR4
 from onboard.uncertainty import bernoulli_entropy
@@ -19,15 +21,16 @@ from training import scores
 from training.chips import UNKNOWN, Chip
 from training.config import TrainConfig
 from training.lab.ground import Effort, refs
+from training.placement import corrected_sites
 from training.stream import Batch, TrainingStream, measure_normalisation, random_masks
-from training.trainer import Trainer, predict
+from training.trainer import Trainer
 
 Floats = npt.NDArray[np.floating[Any]]
 Masks = dict[str, npt.NDArray[np.float32]]
 Noise = Callable[[Network, int, int, np.random.Generator], Masks]
 """Network, samples, side of the tile in pixels, generator → masks by input name."""
 
-TOGETHER = 10
+TOGETHER = 20
 """Passes that are computed at once."""
 
 
@@ -104,17 +107,55 @@ class Learned:
             chip.reflectance, np.ones(chip.water.shape, dtype=bool)
         ).astype(np.float32)[None]
 
+    @functools.cached_property
+    def _parts(self) -> tuple[keras.Model, keras.Model]:
+        """Tile → base logits and features; features and masks → correction of the water logit.
+
+        What masks do not reach is computed once however many passes follow, as engines do it.
+        """
+        sites = corrected_sites(self.network)
+        blocks = ["enc" if site.stride == self.network.stride else "dec" for site in sites]
+        levels = [(site.stride // STEM_STRIDE).bit_length() - 1 for site in sites]
+        features = [
+            self.model.get_layer(f"{block}{level}_relu1").output
+            for block, level in zip(blocks, levels, strict=True)
+        ]
+        base = ops.nn.depth_to_space(self.model.get_layer("head").output, STEM_STRIDE)
+        tile, *masks = self.model.inputs
+        lifted = self.model.get_layer(f"lift_{sites[-1].name}").output
+        return (
+            keras.Model(tile, [base, *features]),
+            keras.Model([*features, *masks], lifted),
+        )
+
+    def seen(self, tiles: npt.NDArray[np.float32]) -> list[Any]:
+        """What all passes share of tiles ``(N, H, W, bands)``: base logits, and features."""
+        return list(self._parts[0](tiles, training=False))
+
+    def corrected(self, seen: Sequence[Any], masks: Masks) -> npt.NDArray[np.float32]:
+        """Water logits of passes over what was `seen`, ``(N or T, H, W)``."""
+        base, *features = seen
+        drawn = [ops.convert_to_tensor(masks[f"mask_{site.name}"]) for site in self.network.sites]
+        moved = self._parts[1]([*features, *drawn], training=False)
+        return np.asarray(ops.convert_to_numpy(base[..., :1] + moved), np.float32)[..., 0]
+
     def logits(
         self, chip: Chip, passes: int, seed: int = 0, noise: Noise | None = None
     ) -> npt.NDArray[np.float32]:
-        """Logits of water and cloud, ``(T, H, W, 2)``."""
+        """Water logits of passes ``(T, H, W)``."""
         rng = np.random.default_rng([seed, 7])
         tile, found = self.tile(chip), []
+        seen = self.seen(tile)
         for start in range(0, passes, TOGETHER):
             count = min(TOGETHER, passes - start)
             drawn = (noise or self.noise)(self.network, count, tile.shape[1], rng)
-            found.append(predict(self.model, {"tile": np.repeat(tile, count, 0), **drawn}))
-        return np.concatenate(found).astype(np.float32)
+            found.append(self.corrected(seen, drawn))
+        return np.concatenate(found)
+
+    def cloud(self, chip: Chip) -> npt.NDArray[np.float32]:
+        """Cloud logits ``(H, W)``, which no mask reaches."""
+        logits: npt.NDArray[np.float32] = ops.convert_to_numpy(self.seen(self.tile(chip))[0])
+        return logits[0, ..., 1]
 
 
 def settings(effort: Effort, seed: int, **changes: Any) -> TrainConfig:
@@ -151,7 +192,8 @@ def learn(
     return Learned(trainer.averaged(), trainer.network, normalisation, noise)
 
 
-class Said(NamedTuple):
+@dataclass(frozen=True)
+class Said:
     """What passes say of the labelled pixels of some chips, end to end.
 
     Attributes:
@@ -166,22 +208,26 @@ class Said(NamedTuple):
         """The same by the first passes only."""
         return Said(self.p[:passes], self.true)
 
-    @property
+    @functools.cached_property
     def mean(self) -> Floats:
         """Predictive mean ``(N,)``."""
         return np.asarray(self.p.mean(0))
 
-    @property
+    @functools.cached_property
     def entropy(self) -> Floats:
         """Predictive entropy ``(N,)``, nats."""
         return np.asarray(bernoulli_entropy(self.mean))
 
-    @property
+    @functools.cached_property
     def aleatoric(self) -> Floats:
         """Mean entropy of the passes ``(N,)``, nats."""
-        return np.asarray(bernoulli_entropy(self.p).mean(0))
+        # Pass by pass: the entropies of a hundred would not fit beside the probabilities.
+        total = np.zeros_like(self.mean)
+        for p in self.p:
+            total += bernoulli_entropy(p)
+        return total / np.float32(len(self.p))
 
-    @property
+    @functools.cached_property
     def epistemic(self) -> Floats:
         """Mutual information ``(N,)``, nats."""
         return np.maximum(self.entropy - self.aleatoric, 0)
@@ -205,7 +251,7 @@ def say(
     p, true = [], []
     for chip in chips:
         known = chip.water != UNKNOWN
-        logits = learned.logits(chip, passes, seed, noise)[..., 0]
+        logits = learned.logits(chip, passes, seed, noise)
         p.append(expit(logits[:, known]))
         true.append(chip.water[known] == 1)
     return Said(np.concatenate(p, axis=1), np.concatenate(true))

@@ -95,6 +95,6 @@ def _cloud_iou(learned: Learned, chips: list[Chip]) -> float:
     said, true = [], []
     for chip in chips:
         known = chip.cloud != UNKNOWN
-        said.append(expit(learned.logits(chip, 1)[0, ..., 1][known]) >= 0.5)
+        said.append(expit(learned.cloud(chip)[known]) >= 0.5)
         true.append(chip.cloud[known] == 1)
     return scores.iou(np.concatenate(said), np.concatenate(true))

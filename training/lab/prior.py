@@ -1,12 +1,20 @@
-"""Weight decay, dropout rate and data size tied by the prior: what it does to calibration."""
+"""Precision, weight decay and dropout rate tied by the prior: what each does to calibration.
+
+The formula is λ = l² / (2 N τ keep) (Gal & Ghahramani 2016, section 4 and eq. 7; here for weights
+that masks of 1/keep scale, see `training.prior`). Only l²/τ enters it, so a grid over the
+length-scale l at τ = 1 is as well one over the likelihood's precision τ at l = 1.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from training.lab.ground import Effort, Ground
 from training.lab.learner import learn, say
 from training.lab.outcome import Measured, Outcome, Panel, Series, Verdict
+from training.prior import Prior
 
 RATES = (0.1, 0.3, 0.5)
 SCALES = (0.0, 0.3, 1.0, 3.0)
@@ -49,17 +57,19 @@ def run(ground: Ground, effort: Effort) -> Outcome:
     return Outcome(
         question="Does the weight decay that a Gaussian prior prescribes, from length-scale, "
         "dropout rate and data size, help calibration, and do learned rates find the best?",
-        method="The factor on the squared weights is l² / (2 N keep), with N the training chips; "
-        "classification has no precision to set (τ = 1), so the length-scale l carries it; l = 0 "
-        "is no decay at all. Judged on other places by log loss, which is the evidence that held "
-        "out data give. It holds if the best prior has a log loss and a calibration error no "
+        method="The decay of the weights, λ = l² / (2 N keep), has N training chips and goes "
+        "over the likelihood's precision τ; only l²/τ enters, so l at τ = 1 stands for "
+        "the precision 1/l² at l = 1; l = 0 is no decay at all. Judged on other places by log "
+        "loss, which is the evidence that held out data give. It holds if the best prior has a log loss and a calibration error no "
         "larger than no prior at its best rate, and if learned rates come within "
         f"{NEAR} nats of the best of the grid.",
         source="Gal & Ghahramani, Dropout as a Bayesian approximation, ICML 2016, eq. 7 and "
         "appendix 4; Gal, Hron & Kendall, Concrete dropout, NeurIPS 2017.",
         columns=[
             "dropout rate",
-            "length-scale",
+            "length-scale at τ = 1",
+            "precision τ at l = 1",
+            "weight decay λ",
             "log loss, nats",
             "ECE",
             "IoU",
@@ -67,7 +77,8 @@ def run(ground: Ground, effort: Effort) -> Outcome:
             "mutual information, nats",
         ],
         rows=[
-            [rate, scale, *(Measured.over([f[k] for f in values]) for k in KEYS)]
+            [rate, scale, *_tied(rate, scale, len(ground.pool))]
+            + [Measured.over([f[k] for f in values]) for k in KEYS]
             for (rate, scale), values in found.items()
         ],
         verdict=Verdict.of(
@@ -80,7 +91,8 @@ def run(ground: Ground, effort: Effort) -> Outcome:
         f"{nll[best_tied]:.4f}, ECE {_mean(found[best_tied], 'ece'):.4f}; without: rate {free[0]}, "
         f"{nll[free]:.4f}, {_mean(found[free], 'ece'):.4f}. Learned rates "
         + ", ".join(f"{v:.2f} ({k[5:]})" for k, v in rates_found.items())
-        + f" give {nll[LEARNED, 1.0]:.4f}.",
+        + f" give {nll[LEARNED, 1.0]:.4f}. "
+        + _each(found, rates, scales),
         panels=[
             Panel(
                 label,
@@ -98,6 +110,36 @@ def run(ground: Ground, effort: Effort) -> Outcome:
             )
             for key, label in (("nll", "log loss, nats"), ("ece", "ECE"))
         ],
+    )
+
+
+def _tied(rate: str, scale: float, count: int) -> list[str]:
+    """Precision and weight decay that go with a length-scale and a rate."""
+    precision = f"{1 / scale**2:.3g}" if scale else "∞"
+    if rate == LEARNED:
+        return [precision, "by the rate"]
+    return [precision, f"{Prior(scale, count).decay(1 - float(rate)):.2g}"]
+
+
+def _each(
+    found: dict[Key, list[dict[str, float]]], rates: Sequence[float], scales: Sequence[float]
+) -> str:
+    """What rate and length-scale each do to the calibration error, by the mean over the other."""
+    by_rate = {
+        f"rate {rate:g}": [_mean(found[f"{rate:g}", scale], "ece") for scale in scales]
+        for rate in rates
+    }
+    by_scale = {
+        f"l = {scale:g}": [_mean(found[f"{rate:g}", scale], "ece") for rate in rates]
+        for scale in scales
+    }
+    return (
+        "ECE by the mean over the other: "
+        + "; ".join(
+            ", ".join(f"{np.mean(values):.3f} ({name})" for name, values in part.items())
+            for part in (by_rate, by_scale)
+        )
+        + "."
     )
 
 

@@ -135,12 +135,10 @@ def _targets(
     learned: Learned, tiles: npt.NDArray[np.float32], rng: np.random.Generator
 ) -> npt.NDArray[np.float32]:
     """Mean and information of the teacher's passes, ``(N, H, W, 2)``."""
-    from training.trainer import predict
-
-    p = []
+    p, seen = [], learned.seen(tiles)
     for _ in range(TEACHING_PASSES):
         drawn = learned.noise(learned.network, len(tiles), tiles.shape[1], rng)
-        p.append(expit(predict(learned.model, {"tile": tiles, **drawn})[..., 0]))
+        p.append(expit(learned.corrected(seen, drawn)))
     passes = np.stack(p).astype(np.float32)
     mean = passes.mean(0)
     information = bernoulli_entropy(mean) - bernoulli_entropy(passes).mean(0)

@@ -77,7 +77,7 @@ def _drawn(truth: Learned, chip: Chip, seed: int) -> Chip:
     """The chip with labels that the truth could have given."""
     rng = np.random.default_rng([seed, int.from_bytes(chip.id.encode()[-6:], "little")])
     # Each chip's pass is of masks of its own.
-    p = expit(truth.logits(chip, 1, int(rng.integers(2**31)))[0, ..., 0])
+    p = expit(truth.logits(chip, 1, int(rng.integers(2**31)))[0])
     label = (rng.random(p.shape) < p).astype(np.uint8)
     return replace(chip, water=np.where(chip.water == UNKNOWN, UNKNOWN, label).astype(np.uint8))
 
