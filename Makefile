@@ -28,7 +28,7 @@ CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight l
 DATA := $(or $(FLOODSAT_DATA),../shared/data)
 
 .PHONY: help base install demo test lint types pytest flight flight-env find-flight hil soak \
-	bench footprint upsets patches streaming vendor pictures figures lock clean again
+	bench footprint upsets patches lab streaming vendor pictures figures lock clean again
 
 help: ## list these commands
 	@echo "FloodSat: make COMMAND"
@@ -98,6 +98,9 @@ upsets: .venv/.stamp-dev ## single bit flips in the weights, into docs/security.
 
 patches: .venv/.stamp-dev ## how small patches of a model are, on a short run of the sample chips
 	@$(PYTHON) -m benchmarks.patches
+
+lab: .venv/.stamp-dev ## the full experiments on real chips, into docs/experiments (needs the data folder; two hours)
+	@.venv/bin/floodsat lab all --out docs/experiments --data $(DATA)
 
 streaming: .venv/.stamp-dev ## peak memory of training with up to 10,000 chips, into docs/streaming.md
 	@$(PYTHON) -m benchmarks.streaming --write

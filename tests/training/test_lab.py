@@ -11,10 +11,13 @@ import pytest
 
 from onboard.cli import run
 from onboard.network import Network
+from onboard.normalise import Normalisation
+from training import network as networks
 from training.chips import Chip
-from training.lab import NAMES, active_learning, ground, learner, outcome, shift
+from training.lab import NAMES, active_learning, ground, index, learner, outcome, prior, shift
 from training.lab import trust_the_uncertainty as trust
 from training.lab.outcome import Measured, Outcome, Panel, Series, Verdict
+from training.trainer import predict
 
 NETWORK = Network(bands=4, widths=(8, 12), rate=0.3)
 
@@ -92,6 +95,25 @@ def test_a_budget_lies_between_the_rounds() -> None:
     assert active_learning._spent([10, 20, 30], np.array([0.5, 0.6, 0.7]), 0.8) == float("inf")
 
 
+INFINITE = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("best", "random", "verdict"),
+    [
+        (20.0, 40.0, Verdict.HOLDS),
+        (21.0, 40.0, Verdict.PART),
+        (40.0, 40.0, Verdict.NOT),
+        # That random took more than all that was spent is no proof that it took twice as much.
+        (40.0, INFINITE, Verdict.PART),
+        (30.0, INFINITE, Verdict.HOLDS),
+        (INFINITE, INFINITE, Verdict.NOT),
+    ],
+)
+def test_a_budget_is_judged_by_what_was_spent(best: float, random: float, verdict: Verdict) -> None:
+    assert active_learning._judged(best, random, 60) is verdict
+
+
 def test_what_is_labelled_leaves_the_pool() -> None:
     left = [replace(some_chip(), id=str(i)) for i in range(5)]
     taken = active_learning._take(left, [3, 1])
@@ -115,6 +137,40 @@ def test_drawn_labels_keep_what_is_unknown() -> None:
     drawn = trust._drawn(Sure(), chip, 1)  # type: ignore[arg-type]
     assert (drawn.water[:4] == 255).all()
     assert (drawn.water[4:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    "noise", [learner.channels, learner.pixels, learner.gaussian, learner.silent]
+)
+def test_passes_over_a_shared_look_are_those_of_the_whole_network(noise: learner.Noise) -> None:
+    chip = some_chip()
+    learned = learner.Learned(
+        networks.build(NETWORK), NETWORK, Normalisation((0.2,) * 4, (0.1,) * 4), noise
+    )
+    drawn = noise(NETWORK, 25, 32, np.random.default_rng([9, 7]))
+    if noise is not learner.silent:
+        # `logits` draws them by `TOGETHER`.
+        rng = np.random.default_rng([9, 7])
+        parts = [noise(NETWORK, count, 32, rng) for count in (learner.TOGETHER, 5)]
+        drawn = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    whole = predict(learned.model, {"tile": np.repeat(learned.tile(chip), 25, 0), **drawn})
+    np.testing.assert_allclose(learned.logits(chip, 25, 9), whole[..., 0], atol=1e-5)
+    np.testing.assert_allclose(learned.cloud(chip), whole[0, ..., 1], atol=1e-5)
+
+
+def test_the_parts_of_what_passes_say_add_up() -> None:
+    p = np.random.default_rng(0).random((7, 50), np.float32)
+    said = learner.Said(p, p[0] > 0.5)
+    np.testing.assert_allclose(said.aleatoric + said.epistemic, said.entropy, atol=1e-6)
+    one = said.first(1)
+    np.testing.assert_allclose(one.epistemic, 0, atol=1e-6)
+    np.testing.assert_allclose(one.mean, p[0])
+
+
+def test_the_prior_ties_length_scale_precision_and_decay() -> None:
+    # λ = l² / (2 N τ keep), by hand: 9 / (2 · 100 · 0.5), and τ = 1/9 at l = 1.
+    assert prior._tied("0.5", 3.0, 100) == ["0.111", "0.09"]
+    assert prior._tied("0.5", 0.0, 100) == ["∞", "0"]
 
 
 def test_a_share_of_the_places_is_whole_places() -> None:
@@ -150,6 +206,21 @@ def test_the_page_says_everything_and_the_picture_is_one(tmp_path: Path) -> None
     outcome.draw(found.panels, tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(json.dumps(outcome.to_json("name", found, {})))["rows"][0][1]["sd"] == 0.1
+
+
+def test_the_index_has_a_line_for_every_experiment_that_was_run(tmp_path: Path) -> None:
+    name = next(iter(NAMES))
+    found = {
+        "verdict": "holds in part",
+        "words": "So.",
+        "setting": {"seeds": [1, 2], "quick": True},
+    }
+    (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    index.write(tmp_path)
+    lines = [line for line in (tmp_path / index.FILE).read_text().splitlines() if "](" in line]
+    assert len(lines) == 1
+    assert "**holds in part** (quick)" in lines[0]
+    assert f"({name}.md)" in lines[0]
 
 
 def test_without_the_data_folder_the_full_ones_say_what_to_do(

@@ -57,10 +57,11 @@ def run(ground: Ground, effort: Effort) -> Outcome:
     return Outcome(
         question="Does the weight decay that a Gaussian prior prescribes, from length-scale, "
         "dropout rate and data size, help calibration, and do learned rates find the best?",
-        method="The decay of the weights, λ = l² / (2 N keep), has N training chips and goes "
-        "over the likelihood's precision τ; only l²/τ enters, so l at τ = 1 stands for "
-        "the precision 1/l² at l = 1; l = 0 is no decay at all. Judged on other places by log "
-        "loss, which is the evidence that held out data give. It holds if the best prior has a log loss and a calibration error no "
+        method="The decay of the weights is λ = l² / (2 N τ keep) with N training chips. Only l²/τ "
+        "enters, so a length-scale l at τ = 1 stands as well for a precision of the likelihood of "
+        "τ = 1/l² at l = 1; l = 0 is no decay at all. Judged on other places by log loss, which is "
+        "the evidence that held out data give. It holds if the best prior, by log loss, has a log "
+        "loss and a calibration error no "
         "larger than no prior at its best rate, and if learned rates come within "
         f"{NEAR} nats of the best of the grid.",
         source="Gal & Ghahramani, Dropout as a Bayesian approximation, ICML 2016, eq. 7 and "
