@@ -25,6 +25,7 @@ from ground.maps import F32, NOT_OBSERVED, Sheet
 from onboard import classes
 from onboard.errors import ProductError
 from onboard.files import replacing
+from onboard.georef import Georef
 from onboard.product import LN2
 
 Confidence = Literal["high", "medium", "low"]
@@ -237,10 +238,19 @@ def _feature(
 
 
 def footprint(sheet: Sheet) -> tuple[Geometry | None, Box | None]:
-    """The frame's outline on Earth and its bounding box; None where it has no coordinates."""
-    if not sheet.georef.located:
+    """The outline of a map's frame: see `outline`."""
+    return outline(sheet.georef)
+
+
+def outline(georef: Georef) -> tuple[Geometry | None, Box | None]:
+    """A frame's outline on Earth and its bounding box; None where it has no coordinates.
+
+    Raises:
+        ProductError: the coordinates lie nowhere on Earth.
+    """
+    if not georef.located:
         return None, None
-    geometry, _ = Globe(sheet.georef).geometry(frame_of(sheet.georef))
+    geometry, _ = Globe(georef).geometry(frame_of(georef))
     return geometry, bounds([geometry])
 
 

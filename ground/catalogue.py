@@ -327,7 +327,7 @@ def _collection(
         "id": COLLECTION,
         "title": "FloodSat maps",
         "description": (
-            "Water and flood maps with their uncertainty, segmented on board a satellite. "
+            "Water and flood maps with their uncertainty, segmented on board or from an archive. "
             "Cloud and no data are not observed: never read them as dry."
         ),
         "license": "other",

@@ -71,20 +71,25 @@ def item(sheet: Sheet, folder: Path, stem: str, day: str) -> dict[str, Any]:
         "stac_extensions": EXTENSIONS,
         "id": stem,
         "collection": COLLECTION,
-        "geometry": None if geometry is None else _plain(mapping(geometry)),
+        "geometry": None if geometry is None else plain(geometry),
         **({} if box is None else {"bbox": list(box)}),
         "properties": _properties(sheet),
-        "links": [
-            {"rel": "root", "href": "./collection.json", "type": "application/json"},
-            {"rel": "parent", "href": f"./days/{day}.json", "type": "application/json"},
-            {"rel": "collection", "href": "./collection.json", "type": "application/json"},
-        ],
+        "links": links(day),
         "assets": {
-            name: {**asset, **_file(folder / asset["href"])}
-            for name, asset in _assets(sheet, stem).items()
-            if (folder / asset["href"]).is_file()
+            name: {**one, **file_facts(folder / one["href"])}
+            for name, one in _assets(sheet, stem).items()
+            if (folder / one["href"]).is_file()
         },
     }
+
+
+def links(day: str) -> list[dict[str, Any]]:
+    """An item's links to the catalogue and to its day of it."""
+    return [
+        {"rel": "root", "href": "./collection.json", "type": "application/json"},
+        {"rel": "parent", "href": f"./days/{day}.json", "type": "application/json"},
+        {"rel": "collection", "href": "./collection.json", "type": "application/json"},
+    ]
 
 
 def asset_names(stem: str) -> list[str]:
@@ -121,10 +126,10 @@ def _properties(sheet: Sheet) -> dict[str, Any]:
     matrix = ground_matrix(sheet.georef)
     found = {
         "title": f"{labels.subject.capitalize()} map {labels.product_id[:12]}",
-        **_times(sheet),
+        **times(sheet.labels.acquired_ms),
         "instruments": [labels.sensor] if labels.sensor else None,
         "gsd": None if matrix is None else round(max(pixel_size(matrix)), 3),
-        **_projection(sheet.georef),
+        **projection(sheet.georef),
         "processing:level": "L2",
         "processing:lineage": (
             f"Segmented on board in {labels.passes} passes with Monte Carlo dropout; "
@@ -158,8 +163,9 @@ def _properties(sheet: Sheet) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None or name in nullable}
 
 
-def _times(sheet: Sheet) -> dict[str, Any]:
-    when = moment(sheet.labels.acquired_ms)
+def times(acquired_ms: int | None) -> dict[str, Any]:
+    """An item's time: UTC milliseconds since 1970, or all of time where that is not known."""
+    when = moment(acquired_ms)
     if when is not None:
         return {"datetime": time_text(when)}
     return {"datetime": None, "start_datetime": EVER[0], "end_datetime": EVER[1]}
@@ -170,7 +176,8 @@ def _software(engine: str) -> dict[str, str]:
     return {name or "engine": version or "not known"}
 
 
-def _projection(grid: Georef) -> dict[str, Any]:
+def projection(grid: Georef) -> dict[str, Any]:
+    """A grid in the terms of the projection extension."""
     shape = {"proj:shape": [grid.height, grid.width]}
     crs = crs_of(grid)
     if crs is None:
@@ -188,18 +195,18 @@ def _projection(grid: Georef) -> dict[str, Any]:
 
 
 def _assets(sheet: Sheet, stem: str) -> dict[str, dict[str, Any]]:
-    blocks = _projection(coarser(sheet.georef, sheet.block))
+    blocks = projection(coarser(sheet.georef, sheet.block))
     fsp, tif, uncertainty, areas, png, *styles = asset_names(stem)
     return {
-        "product": _asset(fsp, "Product as received", "application/octet-stream", "metadata"),
+        "product": asset(fsp, "Product as received", "application/octet-stream", "metadata"),
         "classes": {
-            **_asset(tif, "Classes", COG, "data"),
+            **asset(tif, "Classes", COG, "data"),
             "bands": [_class_band()],
             "raster:bands": [{"data_type": "uint8", "nodata": classes.NODATA, "sampling": "area"}],
             "classification:classes": _classes(sheet),
         },
         "uncertainty": {
-            **_asset(uncertainty, "Uncertainty by blocks of pixels, in nats", COG, "data"),
+            **asset(uncertainty, "Uncertainty by blocks of pixels, in nats", COG, "data"),
             **blocks,
             "bands": [_nat_band(name, text) for name, text in _NAT_BANDS.items()],
             "raster:bands": [
@@ -207,10 +214,10 @@ def _assets(sheet: Sheet, stem: str) -> dict[str, dict[str, Any]]:
                 for _ in _NAT_BANDS
             ],
         },
-        "areas": _asset(areas, "Patches with area and confidence", GEOJSON, "data"),
-        "quicklook": _asset(png, "Quicklook", "image/png", "overview", "thumbnail"),
+        "areas": asset(areas, "Patches with area and confidence", GEOJSON, "data"),
+        "quicklook": asset(png, "Quicklook", "image/png", "overview", "thumbnail"),
         **{
-            f"style_{of}": _asset(name, f"QGIS style of the {of}", QML, "metadata", "style")
+            f"style_{of}": asset(name, f"QGIS style of the {of}", QML, "metadata", "style")
             for of, name in zip(("classes", "uncertainty", "areas"), styles, strict=True)
         },
     }
@@ -246,15 +253,18 @@ def _classes(sheet: Sheet) -> list[dict[str, Any]]:
     ]
 
 
-def _asset(href: str, title: str, media: str, *roles: str) -> dict[str, Any]:
+def asset(href: str, title: str, media: str, *roles: str) -> dict[str, Any]:
+    """An asset that lies beside its item."""
     return {"href": f"./{href}", "title": title, "type": media, "roles": list(roles)}
 
 
-def _file(path: Path) -> dict[str, Any]:
+def file_facts(path: Path) -> dict[str, Any]:
+    """What an asset says of its file: length and SHA-256, as the file extension writes them."""
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     return {"file:size": len(data), "file:checksum": _SHA256 + digest}
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def plain(geometry: Any) -> Any:
+    """A geometry of shapely in plain JSON types."""
+    return json.loads(json.dumps(mapping(geometry)))

@@ -72,3 +72,7 @@ class MissingPackageError(FloodsatError, ImportError):
 
 class FetchError(FloodsatError, OSError):
     """A file cannot be brought from where it is published."""
+
+
+class ClusterError(FloodsatError, RuntimeError):
+    """A cluster of workers is not there, is gone, or cannot do the work."""

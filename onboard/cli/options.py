@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from onboard.errors import ConfigError
+
 PATH = click.Path(path_type=Path)
 ENGINES = [
     "tflite",
@@ -50,3 +52,23 @@ profile = click.option(
     help="Calibration of the camera (TOML); frames of raw counts need it.",
 )
 json_file = click.option("--json", "json_file", type=PATH, help="Write the figures here as well.")
+cluster = click.option(
+    "--cluster",
+    metavar="local|tcp://HOST:PORT",
+    help="Work on a Dask cluster: one made here for the time of the run, or the one there.",
+)
+workers = click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    help="Processes of '--cluster local', of one thread each; one a core by default.",
+)
+
+
+def check_workers(cluster: str | None, workers: int | None) -> None:
+    """Refuse workers of no local cluster.
+
+    Raises:
+        ConfigError: they are asked for, and no cluster is to be made here.
+    """
+    if workers is not None and cluster != "local":
+        raise ConfigError("--workers: counts the processes of '--cluster local'; name that as well")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onboard.cli import options
+from onboard.cli import beyond, options
 
 if TYPE_CHECKING:
     from onboard.profile import Profile
@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 @options.seed
 @options.trust
 @options.profile
+@click.option(
+    "--catalogue",
+    is_flag=True,
+    help="Keep a STAC catalogue in OUT; what it has already is not done again.",
+)
+@options.cluster
+@options.workers
 def command(
     bundle: Path,
     scenes: tuple[Path, ...],
@@ -32,10 +39,15 @@ def command(
     seed: int,
     trust: tuple[Path, ...],
     profile: Path | None,
+    catalogue: bool,
+    cluster: str | None,
+    workers: int | None,
 ) -> None:
     """Segment frames with BUNDLE into OUT/<scene>.tif.
 
-    The first frame that cannot be read ends the run; those before it are done.
+    The first frame that cannot be read ends the run; those before it are done. With --catalogue or
+    --cluster, which implies it, the others are done as well, and the same command goes on where it
+    was stopped.
 
     Six bands, float32: class (0 land, 1 water, 2 cloud, 255 nodata), p_water, p_cloud, entropy,
     aleatoric and epistemic, the last three in nats, entropy = aleatoric + epistemic; NaN where
@@ -46,6 +58,13 @@ def command(
     from onboard.profile import load as load_profile
     from onboard.segment import Segmenter
 
+    options.check_workers(cluster, workers)
+    if catalogue or cluster is not None:
+        archive = beyond.archive("segment --cluster" if cluster else "segment --catalogue")
+        check_names(scenes, out)
+        recipe = archive.Recipe.of(bundle, engine, passes, seed, list(trust) or None, profile)
+        archive.process(recipe, scenes, out, cluster, workers)
+        return
     camera = None if profile is None else load_profile(profile)
     loaded = bundles.load(bundle, [engines.set_of(engine)], list(trust) or None)
     segmenter = Segmenter(loaded, engines.load(engine, loaded), passes or loaded.passes, seed)
