@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from onboard import samples
 from onboard.errors import EngineError
 
 SECONDS = 300
@@ -25,9 +26,9 @@ sys.exit(done.returncode)
 
 def flight_python() -> Path | None:
     """The Python of the flight environment, or None where there is none."""
-    from training.targets import FLIGHT, ROOT
+    from training.targets import FLIGHT
 
-    python = Path(os.environ.get(FLIGHT, ROOT / ".venv-flight" / "bin" / "python"))
+    python = Path(os.environ.get(FLIGHT, samples.HOME / ".venv-flight" / "bin" / "python"))
     return python if python.is_file() else None
 
 
@@ -68,9 +69,9 @@ def of_segment(
         engine: one that the flight environment has.
         trust: public keys, where the demo key is not the signer.
     """
-    from training.targets import ROOT
+    from training.targets import flight_folder
 
     command = [str(python), "-m", "onboard", "segment", str(bundle.resolve()), str(frame.resolve())]
     command += ["--out", str(out.resolve()), "--engine", engine]
     command += [part for key in trust for part in ("--trust", str(key.resolve()))]
-    return peak_bytes(command, ROOT)
+    return peak_bytes(command, flight_folder(out.parent))

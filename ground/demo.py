@@ -73,8 +73,8 @@ class Samples:
         for path in asdict(found).values():
             if not path.exists():
                 raise ConfigError(
-                    f"{path}: the sample is missing; run in a checkout, or name its data_samples "
-                    "with --samples"
+                    f"{path}: the sample is missing; name a whole data_samples folder with "
+                    "--samples, or install FloodSat anew"
                 )
         return found
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from onboard import bundle
+from onboard import bundle, samples
 from onboard.errors import EngineError, UnavailableError
 from onboard.network import Network
 from training import tflite_model
@@ -29,7 +29,6 @@ CHUNK = 10
 """Passes per call of the larger model file."""
 TILE = 768
 VPU_TILE = 512
-ROOT = Path(__file__).resolve().parents[1]
 FLIGHT = "FLOODSAT_FLIGHT_PYTHON"
 COMPILE_SECONDS = 600
 
@@ -155,8 +154,18 @@ def myriad(frozen: Frozen) -> Made:
     return Made(files, {"tile": VPU_TILE, "passes": CHUNK, "resources": resources})
 
 
+def flight_folder(scratch: Path) -> Path:
+    """Where the Python of the flight environment starts.
+
+    In a checkout at its root, so that it runs this very code. An installed wheel lies among
+    packages for another Python: there it starts in ``scratch``, with the wheel of its own
+    environment.
+    """
+    return samples.HOME if samples.in_checkout() else scratch
+
+
 def _compile(folder: Path) -> None:
-    python = Path(os.environ.get(FLIGHT, ROOT / ".venv-flight" / "bin" / "python"))
+    python = Path(os.environ.get(FLIGHT, samples.HOME / ".venv-flight" / "bin" / "python"))
     if not python.is_file():
         raise UnavailableError(
             f"target myriad: {python} is not there; 'make flight-env' makes the environment that "
@@ -165,7 +174,7 @@ def _compile(folder: Path) -> None:
     command = [str(python), "-m", "onboard.vpu", str(folder / "model.onnx"), str(folder)]
     found = subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=flight_folder(folder),
         capture_output=True,
         text=True,
         timeout=COMPILE_SECONDS,

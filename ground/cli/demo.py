@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
+from onboard import samples as shipped
 
 
 @click.command("demo")
@@ -15,8 +15,9 @@ SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
 @click.option(
     "--samples",
     type=click.Path(path_type=Path),
-    default=SAMPLES,
-    help="The project's data_samples; those of the checkout by default.",
+    default=shipped.FOLDER,
+    show_default="those that come with FloodSat",
+    help="A folder such as data_samples.",
 )
 def command(out: Path, samples: Path) -> None:
     """Fly the sample frame over a lossy link to its map, and replay a day of a mission.

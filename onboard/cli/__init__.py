@@ -16,8 +16,9 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from onboard import __version__
+from onboard import samples
 from onboard.errors import FloodsatError, MissingPackageError
 
 ONBOARD = {
@@ -32,6 +33,7 @@ ONBOARD = {
     "command": "make a signed telecommand",
     "keygen": "make a pair of signing keys",
     "doctor": "what this machine can do, and how to get what is missing",
+    "completion": "a script that completes commands in bash, zsh or fish",
 }
 GROUND = {
     "demo": "the main job: a sample scene to a flood map and its page",
@@ -80,8 +82,21 @@ class LazyGroup(click.Group):
         try:
             command: click.Command = importlib.import_module(found[0]).command
         except ModuleNotFoundError as error:
+            if ctx.resilient_parsing:
+                # The tab key was pressed: no place for a complaint.
+                return None
             raise _missing(cmd_name, error) from error
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names that may come next, without importing anything."""
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        named = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in _table().items()
+            if name.startswith(incomplete)
+        ]
+        return [*named, *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List names and help without importing anything."""
@@ -92,12 +107,35 @@ class LazyGroup(click.Group):
 def _missing(command: str, error: ModuleNotFoundError) -> MissingPackageError:
     return MissingPackageError(
         f"{command}: needs the package {error.name!r}, which is not installed here; "
-        "'make install' installs everything"
+        f"{_cure(command)}"
     )
 
 
+def _cure(command: str) -> str:
+    if samples.in_checkout():
+        return "'make install' installs everything"
+    names = {"ground": GROUND, "training": TRAINING}
+    extra = next((extra for extra, commands in names.items() if command in commands), "onboard")
+    return f"pip install 'floodsat[{extra}]'"
+
+
+def _tell_versions(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from onboard import versions
+
+        click.echo("\n".join(versions.lines()))
+        ctx.exit()
+
+
 @click.group(cls=LazyGroup)
-@click.version_option(__version__, prog_name="floodsat")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_versions,
+    help="Show the versions of FloodSat, the engines and the formats, and exit.",
+)
 def group() -> None:
     """Finds flood water on board a small satellite and says how sure it is."""
 
@@ -119,7 +157,9 @@ def run(arguments: list[str] | None = None) -> int:
     except FloodsatError as error:
         return _complain(str(error))
     except ModuleNotFoundError as error:
-        return _complain(str(_missing("this command", error)))
+        given = sys.argv[1:] if arguments is None else arguments
+        command = next((word for word in given if word in _table()), "this command")
+        return _complain(str(_missing(command, error)))
     except click.ClickException as error:
         error.show()
         return 2

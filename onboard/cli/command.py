@@ -138,8 +138,15 @@ _plain("pause", "Leave frames lying until 'resume'.")
 _plain("resume", "Work on frames again.")
 
 
+def _limits(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names for the tab key."""
+    from onboard.limits import SETTINGS
+
+    return [name for name in SETTINGS if name.startswith(incomplete)]
+
+
 @command.command("set-limit")
-@click.argument("name")
+@click.argument("name", shell_complete=_limits)
 @click.argument("value", type=float)
 @_signing
 def set_limit(name: str, value: float, **common: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from onboard import samples
 from onboard.cli import options
 
 MARKS = {"ready": "✓", "missing": "–", "broken": "✗"}
@@ -16,8 +17,8 @@ MARKS = {"ready": "✓", "missing": "–", "broken": "✗"}
 @click.option(
     "--bundle",
     type=options.PATH,
-    default=Path("data_samples/bundle"),
-    show_default=True,
+    default=samples.BUNDLE,
+    show_default="the shipped one",
     help="Whose golden tile the engines run.",
 )
 @click.option("--data", type=options.PATH, help="The data folder; FLOODSAT_DATA by default.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onboard import samples
 from onboard.cli import options
 from onboard.errors import OutputError
 
@@ -17,13 +18,12 @@ if TYPE_CHECKING:
     from benchmarks.bench import Job
     from benchmarks.figures import Report
 
-SAMPLE = Path("data_samples") / "bundle"
 PICTURES = (".png", ".svg", ".pdf")
 NAMES = {"json_file": "bench.json", "plot": "bench.png", "page": "bench.md"}
 
 
 @click.command("bench")
-@click.argument("bundle", type=options.PATH, default=SAMPLE)
+@click.argument("bundle", type=options.PATH, default=samples.BUNDLE)
 @click.option(
     "--engine",
     "chosen",
@@ -55,7 +55,7 @@ def command(
     replays: Path | None,
     out: Path | None,
 ) -> int:
-    """Time BUNDLE, by default the one of data_samples, on this machine, in under two minutes.
+    """Time BUNDLE, by default the shipped one, on this machine, in under two minutes.
 
     What ten passes cost beside one, the throughput beside a plain U-Net, what halo and files
     cost, and the memory on board. Ends with 1 where a bound does not hold.
