@@ -49,22 +49,6 @@ def test_the_figures_can_be_made_again(data_folder: Path, tmp_path: Path) -> Non
         assert again[name] == alike(value), name
 
 
-def test_every_command_of_the_readme_exists() -> None:
-    blocks = "\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL))
-    commands = re.findall(r"^floodsat (data \w+|\w+)(.*)$", blocks, re.MULTILINE)
-    assert len(commands) >= 8
-    for name, rest in commands:
-        shown = subprocess.run(
-            [sys.executable, "-m", "onboard", *name.split(), "--help"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for option in re.findall(r"--[\w-]+", rest):
-            assert option in shown, (name, option)
-
-
 def test_every_path_of_the_readme_exists() -> None:
     for path in re.findall(r"`((?:data_samples|docs|onboard|training|ground)/[^` ]*)`", README):
         assert (ROOT / path).exists(), path

@@ -50,8 +50,10 @@ def command(
 def lines(folder: Path, standing: Standing) -> list[str]:
     """Where the labelling stands, for a terminal."""
     states = ", ".join(f"{count} {name}" for name, count in sorted(standing.states.items()))
+    added = len(standing.added)
     told = [
-        f"{folder}: {len(standing.added)} chips added, {len(standing.known)} were there already",
+        f"{folder}: {added} chip{'s' * (added != 1)} added, "
+        f"{len(standing.known)} were there already",
         f"chips   {states}",
         f"labels  {standing.labels} to train on",
     ]
