@@ -32,7 +32,7 @@ DEATHS = 3
 """Workers that a task may kill on a local cluster before it is accused; a remote one has its own
 setting, ``distributed.scheduler.allowed-failures``."""
 CONNECT_S = 20
-ALONE_S = 60.0
+ALONE_S = 300.0
 """The longest that a job waits without any worker."""
 LOOK_S = 2.0
 ONE_THREAD = dict.fromkeys(

@@ -15,6 +15,7 @@ from ground.archive.recipe import Recipe
 from ground.catalogue import Catalogue
 from onboard import cli
 from onboard.errors import ConfigError, FrameError, OutputError
+from tests.ground.archive.frames import counted, frames_in, make, maps_of
 from tests.ground.catalogues import checked
 from tests.samples import BUNDLE, crop, write_frame
 
@@ -27,26 +28,6 @@ def recipe() -> Recipe:
 @pytest.fixture
 def frames(tmp_path: Path) -> list[Path]:
     return frames_in(tmp_path / "in", 3)
-
-
-def frames_in(folder: Path, count: int) -> list[Path]:
-    """Small frames of two days, the last one without a time."""
-    folder.mkdir(parents=True)
-    times = [{"ACQUIRED": f"2026-07-1{n % 2 + 4}T10:0{n % 10}:00Z"} for n in range(count - 1)]
-    return [
-        write_frame(folder / f"f{n}.tif", crop(40, 50, 60 + 9 * n, 300 + 7 * n), tags=tags)
-        for n, tags in enumerate([*times, None])
-    ]
-
-
-def maps_of(out: Path) -> dict[str, bytes]:
-    """Name → bytes of every map; fails where anything half-written lies about."""
-    assert not list(out.rglob(".part-*"))
-    return {path.name: path.read_bytes() for path in sorted(out.glob("*.tif"))}
-
-
-def counted(summary: jobs.Summary) -> tuple[int, int, int]:
-    return summary.drawn, summary.kept, len(summary.failed)
 
 
 def test_the_maps_are_those_of_segment_and_the_catalogue_is_valid(
@@ -93,11 +74,6 @@ def test_what_is_done_is_not_done_again(
     assert maps_of(out) == before
 
 
-def make(out: Path) -> Path:
-    out.mkdir()
-    return out
-
-
 def test_other_settings_and_damage_are_done_again(
     recipe: Recipe, frames: list[Path], tmp_path: Path
 ) -> None:
@@ -123,7 +99,7 @@ def test_a_frame_that_was_moved_or_touched_is_known_by_its_samples(
     process(recipe, frames, out)
     before = maps_of(out)
     os.utime(frames[0], (1, 1))
-    moved = [shutil.copy2(frame, make_in(tmp_path / "moved") / frame.name) for frame in frames]
+    moved = [shutil.copy2(frame, make(tmp_path / "moved") / frame.name) for frame in frames]
     assert counted(process(recipe, frames, out)) == (0, 3, 0)
     assert counted(process(recipe, [Path(m) for m in moved], out)) == (0, 3, 0)
     assert maps_of(out) == before
@@ -132,18 +108,13 @@ def test_a_frame_that_was_moved_or_touched_is_known_by_its_samples(
     assert entry.item()["assets"]["frame"]["href"] == str(moved[2])
 
 
-def make_in(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
 def test_another_frame_of_the_same_name_is_refused_and_a_newer_one_replaces(
     recipe: Recipe, frames: list[Path], tmp_path: Path, capfd: Any
 ) -> None:
     out = tmp_path / "out"
     process(recipe, frames, out)
     before = maps_of(out)
-    other = write_frame(make_in(tmp_path / "other") / "f0.tif", crop(40, 50, 5, 5))
+    other = write_frame(make(tmp_path / "other") / "f0.tif", crop(40, 50, 5, 5))
     capfd.readouterr()
     with pytest.raises(FrameError, match="1 of 1 frames"):
         process(recipe, [other], out)
