@@ -76,3 +76,7 @@ class FetchError(FloodsatError, OSError):
 
 class ClusterError(FloodsatError, RuntimeError):
     """A cluster of workers is not there, is gone, or cannot do the work."""
+
+
+class StoreError(FloodsatError, RuntimeError):
+    """An object store does not answer, refuses, or has no such bucket."""

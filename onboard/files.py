@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from onboard.errors import OutputError
+from onboard.errors import FloodsatError, OutputError
+from onboard.remote import Remote
 
 PART = ".part-"
 
@@ -23,7 +24,11 @@ def make_folder(folder: Path) -> Path:
 
     Raises:
         OutputError: a parent is a file, or the folder is not writable.
+        StoreError: in an object store: there is no such bucket, or it is not for us.
     """
+    if isinstance(folder, Remote):
+        folder.check_bucket()
+        return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -56,12 +61,18 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success rename it over ``path``.
 
     On any error the temporary file is removed and ``path`` is left as it was. The suffix is
-    kept, so that GDAL and others still recognise the format.
+    kept, so that GDAL and others still recognise the format. An object of a store is written here
+    and put there whole.
 
     Raises:
         OutputError: the folder cannot be written, the disk is full, or ``path`` is a folder, a
             device or a pipe.
+        StoreError: an object store does not take it.
     """
+    if isinstance(path, Remote):
+        with _uploading(path) as part:
+            yield part
+        return
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: is no regular file; name a file")
     make_folder(path.parent)
@@ -82,6 +93,19 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             part.unlink()
+
+
+@contextlib.contextmanager
+def _uploading(address: Remote) -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix=PART) as folder:
+            part = Path(folder) / address.name
+            yield part
+            address.upload(part)
+    except OSError as error:
+        if isinstance(error, FloodsatError):
+            raise
+        raise _unwritable(address, error) from error
 
 
 def remove_parts(folder: Path) -> None:

@@ -17,7 +17,8 @@ from onboard.profile import Profile
 from onboard.radiometry import Correction
 from onboard.raw import RawFrame
 from onboard.registration import Found, Look, Shift, measure
-from onboard.scene import Frame, OpenFrame
+from onboard.remote import Remote
+from onboard.scene import Crop, Frame, OpenFrame
 from onboard.sensor import Sensor
 from onboard.sidecar import find_sidecar
 from onboard.sun import horizon, sun_at
@@ -29,13 +30,17 @@ FLAG_PX = 0.5
 """Bands of a calibrated frame, which is never resampled, are flagged beyond this."""
 
 
-def open_frame(path: Path, sensor: Sensor, profile: Profile | None = None) -> OpenFrame:
+def open_frame(
+    path: Path, sensor: Sensor, profile: Profile | None = None, crop: Crop | None = None
+) -> OpenFrame:
     """Open a frame for reading reflectance by window.
 
     Args:
-        path: a GeoTIFF, the sidecar of raw samples, or raw samples with a sidecar beside them.
+        path: a GeoTIFF, here or in an object store, the sidecar of raw samples, or raw samples
+            with a sidecar beside them.
         sensor: whose bands are read, in its order.
         profile: of the camera; needed for frames of raw counts.
+        crop: the part of the image that is the frame; all of it where omitted.
 
     Raises:
         FrameError: the frame cannot be used.
@@ -44,7 +49,13 @@ def open_frame(path: Path, sensor: Sensor, profile: Profile | None = None) -> Op
     if profile is not None:
         profile.serve(sensor)
     sidecar = find_sidecar(path)
-    frame = Frame(path, sensor) if sidecar is None else RawFrame(sidecar, sensor)
+    frame: OpenFrame
+    if sidecar is None:
+        frame = Frame(path, sensor, crop)
+    elif crop is not None or isinstance(path, Remote):
+        raise FrameError(f"{path}: raw samples are read whole and from a disk; copy them to one")
+    else:
+        frame = RawFrame(sidecar, sensor)
     try:
         _prepare(frame, profile)
     except BaseException:

@@ -15,8 +15,10 @@ from pathlib import Path
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.session import DummySession
 
 from onboard.errors import FloodsatError, OutputError
+from onboard.remote import Remote, gdal_options
 
 # GDAL would take a twentieth of the machine for blocks that we read once. Read when it first needs
 # to know, so that it holds for every raster.
@@ -25,6 +27,21 @@ os.environ.setdefault("GDAL_CACHEMAX", "16")
 # rasterio 1.3 raises its I/O error as an OSError of no common root.
 READ_ERRORS = (RasterioError, OSError)
 GDAL_ERRORS = (*READ_ERRORS, CPLE_BaseError)
+
+
+def reaching(path: Path) -> rasterio.Env:
+    """What has to be entered to read a raster there; every thread has to by itself.
+
+    Without it GDAL complains on standard error, and knows no store but Amazon's.
+    """
+    options = gdal_options(os.environ) if isinstance(path, Remote) else {}
+    # GDAL finds credentials by itself; boto3 need not be there.
+    return rasterio.Env(session=DummySession(), **options)
+
+
+def name_of(path: Path) -> str:
+    """What GDAL calls a file or an object."""
+    return path.gdal if isinstance(path, Remote) else str(path)
 
 
 @contextlib.contextmanager

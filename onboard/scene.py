@@ -28,8 +28,10 @@ from onboard.conditions import Condition
 from onboard.errors import FrameError
 from onboard.georef import IDENTITY, Georef
 from onboard.mirror import mirror
-from onboard.rasters import READ_ERRORS, unlocated_is_fine
+from onboard.rasters import READ_ERRORS, name_of, reaching, unlocated_is_fine
+from onboard.remote import Remote
 from onboard.sensor import Sensor
+from onboard.spool import Spool
 
 if TYPE_CHECKING:
     from onboard.radiometry import Correction
@@ -167,6 +169,36 @@ class OpenFrame(Closing):
         raise NotImplementedError
 
 
+class Crop(NamedTuple):
+    """A part of an image, in its pixels."""
+
+    col: int
+    row: int
+    width: int
+    height: int
+
+    def of(self, path: Path, whole: Georef) -> Georef:
+        """The grid of this part of an image.
+
+        Raises:
+            FrameError: it is not within it.
+        """
+        if not (
+            0 <= self.col < self.col + self.width <= whole.width
+            and 0 <= self.row < self.row + self.height <= whole.height
+        ):
+            raise FrameError(
+                f"{path}: has {whole.width}×{whole.height} pixels, the window "
+                f"{','.join(map(str, self))} (column, row, width, height) is not within; "
+                "name another one"
+            )
+        if not whole.located:
+            return Georef(self.width, self.height)
+        a, b, c, d, e, f = whole.transform
+        at = (a * self.col + b * self.row + c, d * self.col + e * self.row + f)
+        return Georef(self.width, self.height, whole.crs, (a, b, at[0], d, e, at[1]))
+
+
 class Frame(OpenFrame):
     """A frame that is a GeoTIFF.
 
@@ -177,18 +209,34 @@ class Frame(OpenFrame):
     says so, where it is not finite, or where every band is exactly 0 (fill of the common
     archives). Its tags may say when and from where it was taken: see `capture_of_tags`.
 
+    Of a frame in an object store the windows that are asked for are read, and the whole of it once,
+    for its scene id: what that brings is kept, see `onboard.spool`.
+
+    Args:
+        path: the file or the object; for a ``mosaic`` what it is made of.
+        sensor: whose bands are read, in its order.
+        crop: the part of the image that is the frame; all of it where omitted.
+        mosaic: GDAL's description (VRT) of an image that lies in several files, see
+            `onboard.items`.
+
     Raises:
         FrameError: not a readable TIFF, a missing band, a wrong sample type, no pixels, a tag
-            that makes no sense.
+            that makes no sense, or a crop that is not within it.
     """
 
-    def __init__(self, path: Path, sensor: Sensor) -> None:
+    def __init__(
+        self, path: Path, sensor: Sensor, crop: Crop | None = None, mosaic: str | None = None
+    ) -> None:
         super().__init__(path, sensor)
-        self._dataset = _open(path)
+        self._far = isinstance(path, Remote) or "/vsi" in (mosaic or "")
+        self._spool: Spool | None = None
+        self._dataset = _open(path) if mosaic is None else _open_mosaic(path, mosaic)
         try:
             self._indexes = self._find_bands()
             self._check_type()
-            self.georef = self._read_georef()
+            whole = self._read_georef()
+            self._crop = Crop(0, 0, whole.width, whole.height) if crop is None else crop
+            self.georef = self._crop.of(path, whole)
             self.dtype = np.dtype(self._dataset.dtypes[self._indexes[0] - 1])
             self._tags = self._dataset.tags()
             self.capture = capture_of_tags(path, self._tags)
@@ -203,6 +251,15 @@ class Frame(OpenFrame):
     def close(self) -> None:
         """Let go of the file."""
         self._dataset.close()
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def scene_id(self) -> bytes:
+        """SHA-256 over the size and the samples; see `OpenFrame.scene_id`."""
+        if self._far and self._spool is None:
+            self._spool = self._bring()
+        return super().scene_id()
 
     @property
     def raw(self) -> bool:
@@ -216,13 +273,36 @@ class Frame(OpenFrame):
 
     def samples(self, row: int, col: int, height: int, width: int) -> Array:
         """Stored samples ``(h, w, bands)`` of a window within the frame, contiguous."""
-        return self._read(Window(col, row, width, height))
+        if self._spool is not None:
+            return self._spool.look(row, col, height, width)[0]
+        return self._read(self._window(row, col, height, width))
 
     def look(self, row: int, col: int, height: int, width: int) -> tuple[Array, Array]:
         """Stored samples of a window within the frame, and bool ``(h, w)`` where there are any."""
-        window = Window(col, row, width, height)
+        if self._spool is not None:
+            return self._spool.look(row, col, height, width)
+        window = self._window(row, col, height, width)
         samples = self._read(window)
         return samples, self._valid(samples, window)
+
+    def _window(self, row: int, col: int, height: int, width: int) -> Window:
+        return Window(self._crop.col + col, self._crop.row + row, width, height)
+
+    def _bring(self) -> Spool:
+        """Read all of it, once, in whole rows of the file's blocks."""
+        spool = Spool(self.path, (self.height, self.width, len(self._indexes)), self.dtype)
+        try:
+            top = 0
+            while top < self.height:
+                # To the end of a row of blocks, wherever the area begins.
+                rows = self.strip_rows - (self._crop.row + top) % self.strip_rows
+                rows = min(rows, self.height - top)
+                spool.put(top, *self.look(top, 0, rows, self.width))
+                top += rows
+        except BaseException:
+            spool.close()
+            raise
+        return spool
 
     def _to_reflectance(self, samples: Array, valid: Array) -> Array:
         height, width, bands = samples.shape
@@ -261,10 +341,15 @@ class Frame(OpenFrame):
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         try:
-            # Of every thread's own: without it GDAL complains on standard error.
-            with rasterio.Env():
+            with reaching(self.path):
                 yield
         except READ_ERRORS as error:
+            if self._far:
+                raise FrameError(
+                    f"{self.path}: its samples cannot be read to the end "
+                    f"({_first_line(error)}); the store went away, or the object is damaged: "
+                    "run it again"
+                ) from error
             raise FrameError(
                 f"{self.path}: breaks off or is damaged, its samples cannot be read; "
                 "copy it again from its source"
@@ -404,6 +489,8 @@ def any_sample(samples: Array) -> Array:
 
 
 def _open(path: Path) -> Any:
+    if isinstance(path, Remote):
+        return _open_remote(path)
     try:
         state = path.stat()
     except OSError as error:
@@ -419,3 +506,31 @@ def _open(path: Path) -> Any:
         raise FrameError(
             f"{path}: is not a readable GeoTIFF; copy it again from its source or convert it"
         ) from error
+
+
+def _open_remote(path: Remote) -> Any:
+    try:
+        with unlocated_is_fine(), reaching(path):
+            return rasterio.open(name_of(path), driver="GTiff")
+    except READ_ERRORS as error:
+        raise FrameError(
+            f"{path}: cannot be opened as a GeoTIFF ({_first_line(error)}); check the address, "
+            "AWS_ENDPOINT_URL and the credentials"
+        ) from error
+
+
+def _open_mosaic(path: Path, mosaic: str) -> Any:
+    try:
+        with unlocated_is_fine(), reaching(path):
+            return rasterio.open(mosaic, driver="VRT")
+    except READ_ERRORS as error:
+        raise FrameError(
+            f"{path}: its files cannot be read as one image ({_first_line(error)}); check that "
+            "they are whole"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    # rasterio says only that reading failed; what GDAL said of it is the cause.
+    lines = str(error.__cause__ or error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")

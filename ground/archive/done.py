@@ -11,6 +11,7 @@ from ground.archive.recipe import Recipe
 from ground.archive.work import Job
 from ground.catalogue import Catalogue, Entry
 from onboard.errors import ConfigError
+from onboard.remote import place
 
 
 def plan(frames: Iterable[Path], recipe: Recipe, out: Path) -> Iterator[tuple[Path, Job | None]]:
@@ -51,7 +52,7 @@ def frames_of(entries: Iterable[Entry]) -> list[Path]:
                 f"{entry.folder / entry.stem}.json: names no frame, so there is nothing to process "
                 "again; name a folder that 'floodsat segment --catalogue' wrote"
             )
-        found.append(Path(asset["href"]))
+        found.append(place(asset["href"]))
     return found
 
 

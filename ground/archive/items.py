@@ -46,7 +46,7 @@ _TEXTS = {
 def seen(frame: Path) -> dict[str, Any]:
     """What a frame's asset says of its file: address, length in bytes, and last change.
 
-    A store's objects have no time of change: their address and length are what they are known by.
+    What a web server has may be without a time of change: then its address and length count.
 
     Raises:
         OSError: it is not there.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fly")
-@click.argument("scenes", metavar="[SCENE...]", nargs=-1, type=options.PATH)
+@click.argument("scenes", metavar="[SCENE...]", nargs=-1, type=options.PLACE)
 @options.slots
 @click.option("--outbox", required=True, type=options.PATH, help="SQLite file of the queue.")
 @click.option(

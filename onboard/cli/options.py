@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onboard.errors import ConfigError
+from onboard.remote import is_address, place
 
+if TYPE_CHECKING:
+    from onboard.scene import Crop
+
+
+class _Place(click.Path):
+    """A path, or the address of an object."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and is_address(value):
+            return place(value)
+        return super().convert(value, param, ctx)
+
+
+def _crop(ctx: click.Context, param: click.Parameter, value: str | None) -> Crop | None:
+    from onboard.scene import Crop
+
+    try:
+        return None if value is None else Crop(*(int(number) for number in value.split(",")))
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(
+            f"{value!r} is no window; write four whole numbers with commas", ctx, param
+        ) from error
+
+
+PLACE = _Place(path_type=Path)
 PATH = click.Path(path_type=Path)
 ENGINES = [
     "tflite",
@@ -19,7 +46,7 @@ ENGINES = [
     "reference",
 ]
 
-scenes = click.argument("scenes", metavar="SCENE...", nargs=-1, required=True, type=PATH)
+scenes = click.argument("scenes", metavar="SCENE...", nargs=-1, required=True, type=PLACE)
 slots = click.option("--slots", required=True, type=PATH, help="Folder of the two bundle slots.")
 engine = click.option(
     "--engine",
@@ -45,6 +72,12 @@ trust = click.option(
     multiple=True,
     type=PATH,
     help="Public key to trust, may be given several times; the public demo key by default.",
+)
+window = click.option(
+    "--window",
+    metavar="COL,ROW,WIDTH,HEIGHT",
+    callback=_crop,
+    help="Only this part of every frame, in pixels; no more of a tiled one is read.",
 )
 profile = click.option(
     "--profile",

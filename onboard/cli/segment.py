@@ -11,13 +11,17 @@ from onboard.cli import beyond, options
 
 if TYPE_CHECKING:
     from onboard.profile import Profile
+    from onboard.scene import Crop
     from onboard.segment import Segmenter
 
 
 @click.command("segment")
 @click.argument("bundle", type=options.PATH)
 @options.scenes
-@click.option("--out", required=True, type=options.PATH, help="Folder for the maps.")
+@click.option(
+    "--out", required=True, type=options.PLACE, help="Folder for the maps, or s3://BUCKET/PREFIX."
+)
+@options.window
 @options.engine
 @options.passes
 @options.seed
@@ -34,6 +38,7 @@ def command(
     bundle: Path,
     scenes: tuple[Path, ...],
     out: Path,
+    window: Crop | None,
     engine: str,
     passes: int | None,
     seed: int,
@@ -60,6 +65,7 @@ def command(
 
     options.check_workers(cluster, workers)
     if catalogue or cluster is not None:
+        check_archive(out, window)
         archive = beyond.archive("segment --cluster" if cluster else "segment --catalogue")
         check_names(scenes, out)
         recipe = archive.Recipe.of(bundle, engine, passes, seed, list(trust) or None, profile)
@@ -71,7 +77,21 @@ def command(
     check_names(scenes, out)
     files.make_folder(out)
     for scene in scenes:
-        write_maps(segmenter, scene, out / f"{scene.stem}.tif", camera)
+        write_maps(segmenter, scene, out / f"{scene.stem}.tif", camera, window)
+
+
+def check_archive(out: Path, window: Crop | None) -> None:
+    """Refuse what a catalogue is not kept of or in."""
+    from onboard.errors import ConfigError
+    from onboard.remote import Remote
+
+    if isinstance(out, Remote):
+        raise ConfigError(
+            f"--out {out}: a catalogue is kept in a folder, which is locked; name one, and leave "
+            "--catalogue and --cluster out to put maps alone into a store"
+        )
+    if window is not None:
+        raise ConfigError("--window: a catalogue is of whole frames; leave it or --catalogue out")
 
 
 def check_names(scenes: tuple[Path, ...], out: Path) -> None:
@@ -93,15 +113,19 @@ def check_names(scenes: tuple[Path, ...], out: Path) -> None:
 
 
 def write_maps(
-    segmenter: Segmenter, scene: Path, target: Path, camera: Profile | None = None
+    segmenter: Segmenter,
+    scene: Path,
+    target: Path,
+    camera: Profile | None = None,
+    window: Crop | None = None,
 ) -> None:
-    """Segment one frame and write its maps, tile by tile, with a progress bar."""
+    """Segment one frame, or a window of it, and write its maps, with a progress bar."""
     from rich.progress import Progress
 
     from onboard.frames import open_frame
     from onboard.mapfile import write_frame
 
-    with open_frame(scene, segmenter.bundle.sensor, camera) as frame:
+    with open_frame(scene, segmenter.bundle.sensor, camera, window) as frame:
         with Progress() as bar:
             task = bar.add_task(scene.name, total=len(segmenter.tiling(frame)))
             write_frame(segmenter, frame, target, lambda _: bar.advance(task))
