@@ -39,6 +39,13 @@ def reaching(path: Path) -> rasterio.Env:
     return rasterio.Env(session=DummySession(), **options)
 
 
+def first_line(error: BaseException) -> str:
+    """What GDAL says went wrong."""
+    # rasterio says only that reading failed; what GDAL said of it is the cause.
+    lines = str(error.__cause__ or error).splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
+
+
 def name_of(path: Path) -> str:
     """What GDAL calls a file or an object."""
     return path.gdal if isinstance(path, Remote) else str(path)

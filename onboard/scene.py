@@ -28,7 +28,7 @@ from onboard.conditions import Condition
 from onboard.errors import FrameError
 from onboard.georef import IDENTITY, Georef
 from onboard.mirror import mirror
-from onboard.rasters import READ_ERRORS, name_of, reaching, unlocated_is_fine
+from onboard.rasters import READ_ERRORS, first_line, name_of, reaching, unlocated_is_fine
 from onboard.remote import Remote
 from onboard.sensor import Sensor
 from onboard.spool import Spool
@@ -347,7 +347,7 @@ class Frame(OpenFrame):
             if self._far:
                 raise FrameError(
                     f"{self.path}: its samples cannot be read to the end "
-                    f"({_first_line(error)}); the store went away, or the object is damaged: "
+                    f"({first_line(error)}); the store went away, or the object is damaged: "
                     "run it again"
                 ) from error
             raise FrameError(
@@ -514,7 +514,7 @@ def _open_remote(path: Remote) -> Any:
             return rasterio.open(name_of(path), driver="GTiff")
     except READ_ERRORS as error:
         raise FrameError(
-            f"{path}: cannot be opened as a GeoTIFF ({_first_line(error)}); check the address, "
+            f"{path}: cannot be opened as a GeoTIFF ({first_line(error)}); check the address, "
             "AWS_ENDPOINT_URL and the credentials"
         ) from error
 
@@ -525,12 +525,6 @@ def _open_mosaic(path: Path, mosaic: str) -> Any:
             return rasterio.open(mosaic, driver="VRT")
     except READ_ERRORS as error:
         raise FrameError(
-            f"{path}: its files cannot be read as one image ({_first_line(error)}); check that "
+            f"{path}: its files cannot be read as one image ({first_line(error)}); check that "
             "they are whole"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    # rasterio says only that reading failed; what GDAL said of it is the cause.
-    lines = str(error.__cause__ or error).splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")

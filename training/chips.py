@@ -21,7 +21,8 @@ import numpy.typing as npt
 import rasterio
 
 from onboard.errors import DatasetError
-from onboard.rasters import READ_ERRORS, unlocated_is_fine
+from onboard.rasters import READ_ERRORS, first_line, name_of, reaching, unlocated_is_fine
+from onboard.remote import Remote
 from onboard.sensor import Sensor
 
 UNKNOWN = 255
@@ -103,8 +104,9 @@ class ChipFolder:
         if not ids and not unlabelled:
             raise DatasetError(f"{path}: holds no chips; put them there as images/<id>.tif")
         by_hand = meta.by_hand()
-        waiting = tuple(i for i in ids if by_hand and not (path / "labels" / f"{i}.tif").exists())
-        ids = tuple(i for i in ids if i not in set(waiting))
+        labelled = {p.stem for p in (path / "labels").glob("*.tif")} if by_hand else set(ids)
+        waiting = tuple(i for i in ids if i not in labelled)
+        ids = tuple(i for i in ids if i in labelled)
         if not ids and not unlabelled:
             raise DatasetError(
                 f"{path}: none of its {len(waiting)} chips is labelled yet; label them in QGIS and "
@@ -224,9 +226,14 @@ class ChipFolder:
         digest = hashlib.sha256()
         tables = [self.path / name for name in ("dataset.toml", "index.csv", "splits.toml")]
         rasters = [self.path / part / f"{i}.tif" for part in ("images", "labels") for i in self.ids]
-        for path in sorted(p for p in tables + rasters if p.is_file()):
+        for path in sorted(tables + rasters):
+            try:
+                data = path.read_bytes()
+            except (FileNotFoundError, IsADirectoryError):
+                # Some tables need not be there; a chip that is not, reading it will tell.
+                continue
             digest.update(str(path.relative_to(self.path)).encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
+            digest.update(hashlib.sha256(data).digest())
         return digest.hexdigest()
 
 
@@ -344,15 +351,21 @@ def _read_groups(path: Path, ids: tuple[str, ...]) -> dict[str, str]:
 
 def _read_raster(path: Path, bands: int) -> npt.NDArray[Any]:
     """All samples ``(bands, H, W)``."""
-    if not path.exists():
+    # GDAL finds out by itself whether an object is there: one request the less for every chip.
+    if not isinstance(path, Remote) and not path.exists():
         raise DatasetError(
             f"{path}: is missing; images and labels need a file of each name, add it or take "
             "its partner out"
         )
     try:
-        with unlocated_is_fine(), rasterio.open(path) as dataset:
+        with unlocated_is_fine(), reaching(path), rasterio.open(name_of(path)) as dataset:
             samples = np.asarray(dataset.read())
     except READ_ERRORS as error:
+        if isinstance(path, Remote):
+            raise DatasetError(
+                f"{path}: cannot be read ({first_line(error)}); put it there whole, or see whether "
+                "the store answers"
+            ) from error
         raise DatasetError(
             f"{path}: cannot be read as a TIFF ({error}); copy it again from its source"
         ) from error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 folders_argument = click.argument(
-    "folders", metavar="FOLDER...", nargs=-1, required=True, type=options.PATH
+    "folders", metavar="FOLDER...", nargs=-1, required=True, type=options.PLACE
 )
 
 

@@ -17,7 +17,7 @@ SPLITS = ("test", "calibration", "train", "all")
 
 @click.command("evaluate")
 @click.argument("bundle", type=options.PATH)
-@click.argument("chips", metavar="CHIPS...", nargs=-1, required=True, type=options.PATH)
+@click.argument("chips", metavar="CHIPS...", nargs=-1, required=True, type=options.PLACE)
 @click.option(
     "--split",
     type=click.Choice(SPLITS),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("train")
-@click.argument("chips", metavar="CHIPS...", nargs=-1, type=options.PATH)
+@click.argument("chips", metavar="CHIPS...", nargs=-1, type=options.PLACE)
 @click.option("--out", type=options.PATH, help="Run folder; an unfinished run there goes on.")
 @click.option("--config", type=options.PATH, help="TOML file of settings.")
 @click.option(
