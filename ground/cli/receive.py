@@ -91,37 +91,27 @@ def command(
     and what was lost. What is already there is not written again. Files that are half there are
     kept in OUT/transfers.state, and the next pass goes on with them.
     """
-    import json
-
     from ground import memory as memories
     from ground import sources
     from ground.answers import conclude
     from ground.receive import receive
     from onboard import bundle as bundles
-    from onboard.files import make_folder, write_bytes, write_text
+    from onboard.alone import alone
+    from onboard.files import write_bytes
     from onboard.reference_water import PermanentWater
 
     if bundle is not None:
         bundles.load(bundle, [bundles.COMMON], list(trust) or None).learn()
     permanent = PermanentWater(reference) if reference is not None else None
-    memory = memories.load(out)
-    chunks = sources.chunks(stream, seconds, idle_seconds)
-    reception = receive(chunks, name=stream, memory=memory, reference=permanent)
-    make_folder(out)
-    files = _deliver(reception, out, permanent)
-    kept = [(one.data, out / f"{one.stem}.fsp") for one in reception.locked]
-    chips = [(data, out / _place(chip)) for data, chip in reception.chips]
-    raws = [(data, out / _place(raw)) for data, raw in reception.raws]
-    for data, path in kept + chips + raws:
-        if not path.is_file() or path.read_bytes() != data:
-            write_bytes(path, data)
-    text = json.dumps(_to_json(reception, files), indent=2) + "\n"
-    write_text(out / "reception.json", text)
-    if json_file is not None:
-        write_text(json_file, text)
-    returned = conclude(memory, reception)
-    # After the products: a reception that is cut short before this is received again.
-    memories.save(memory, out)
+    # What is half there is one file's: two receptions at once would each forget the other's.
+    with alone(out, "reception"):
+        memory = memories.load(out)
+        chunks = sources.chunks(stream, seconds, idle_seconds)
+        reception = receive(chunks, name=stream, memory=memory, reference=permanent)
+        files = _keep(reception, out, permanent, json_file)
+        returned = conclude(memory, reception)
+        # After the products: a reception that is cut short before this is received again.
+        memories.save(memory, out)
     if return_file is not None:
         write_bytes(return_file, returned)
     _show(reception, files, permanent)
@@ -134,6 +124,28 @@ def command(
         click.echo(f"floodsat: {problem}", err=True)
     if problems:
         click.get_current_context().exit(2)
+
+
+def _keep(
+    reception: Reception, out: Path, reference: PermanentWater | None, json_file: Path | None
+) -> list[Delivery]:
+    """Write everything that came, and what is told of it."""
+    import json
+
+    from onboard.files import write_bytes, write_text
+
+    files = _deliver(reception, out, reference)
+    kept = [(one.data, out / f"{one.stem}.fsp") for one in reception.locked]
+    chips = [(data, out / _place(chip)) for data, chip in reception.chips]
+    raws = [(data, out / _place(raw)) for data, raw in reception.raws]
+    for data, path in kept + chips + raws:
+        if not path.is_file() or path.read_bytes() != data:
+            write_bytes(path, data)
+    text = json.dumps(_to_json(reception, files), indent=2) + "\n"
+    for target in (out / "reception.json", json_file):
+        if target is not None:
+            write_text(target, text)
+    return files
 
 
 def _refused(reception: Reception, reference: PermanentWater | None) -> Iterator[str]:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 import ground.delivery
 from ground.channel import Channel, Conditions
 from ground.cli.receive import command as receive
+from onboard.alone import alone
 from onboard.cli.downlink import command as downlink
 from onboard.errors import ConfigError, OutputError, StreamError
 from onboard.link import frames, returns
@@ -204,6 +205,15 @@ def test_a_damaged_memory_stops_the_reception_and_is_left_alone(tmp_path, made):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(OutputError, match="move it away"):
         run(receive, tmp_path / "1.bin", "--out", tmp_path / "out")
+
+
+def test_two_receptions_into_one_folder(tmp_path, made):
+    contact(tmp_path, 1)
+    before = (tmp_path / "out" / "transfers.state").read_bytes()
+    said = "another reception is at work there"
+    with alone(tmp_path / "out", "reception"), pytest.raises(OutputError, match=said):
+        run(receive, tmp_path / "1.bin", "--out", tmp_path / "out")
+    assert (tmp_path / "out" / "transfers.state").read_bytes() == before
 
 
 def test_a_reception_that_is_cut_short_leaves_the_state_before_it(tmp_path, made, monkeypatch):

@@ -34,13 +34,16 @@ def command(
     """
     import json
 
+    from onboard.alone import alone
     from onboard.files import write_text
     from training.data import labelling
     from training.data.delivered import read_delivered
     from training.data.labelling_project import write_project
 
-    standing = labelling.update(folder, read_delivered(received) if received else (), guesses)
-    write_project(folder)
+    delivered = read_delivered(received) if received else ()
+    with alone(folder, "labelling"):
+        standing = labelling.update(folder, delivered, guesses)
+        write_project(folder)
     for line in lines(folder, standing):
         click.echo(line)
     if json_file is not None:

@@ -9,13 +9,11 @@ record is done, so a fetch that was stopped, however hard, goes on with the next
 from __future__ import annotations
 
 import csv
-import fcntl
 import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +22,7 @@ import numpy.typing as npt
 import rasterio
 
 from onboard import files
+from onboard.alone import alone
 from onboard.errors import ConfigError, DatasetError, OutputError
 from onboard.rasters import check_written, unlocated_is_fine, writing
 from training.data import listing
@@ -117,7 +116,7 @@ def fetch(out: Path, order: Order, client: Client, teller: Teller | None = None)
     check_bands(order.bands)
     _check_folder(out)
     files.make_folder(out / RECORDS)
-    with _alone(out / RECORDS):
+    with alone(out, "fetch"):
         items = _items(out, order, client)
         files.write_text(out / "dataset.toml", describe(order))
         return _Fetch(out, order, client, teller or Silence()).run(items)
@@ -128,19 +127,6 @@ def _check_folder(out: Path) -> None:
         raise OutputError(f"{out}: is a file; name a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / RECORDS).is_dir():
         raise OutputError(f"{out}: holds other files; choose an empty or a new folder")
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second fetch out; the lock goes when the process goes."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OutputError(
-                f"{folder.parent}: another fetch is at work there; wait for it or stop it"
-            ) from error
-        yield
 
 
 def _items(out: Path, order: Order, client: Client) -> list[Item]:

@@ -17,6 +17,7 @@ import pytest
 import rasterio
 
 from onboard.cli import run
+from onboard.alone import alone
 from onboard.errors import ConfigError, FetchError, OutputError
 from onboard.sensor import VNIR4
 from tests.samples import ROOT
@@ -364,12 +365,9 @@ def test_folders_that_hold_something_else(sen1: Mirror, tmp_path: Path) -> None:
 def test_two_fetches_into_one_folder(sen1: Mirror, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "fetched").mkdir(parents=True)
-    import fcntl
-
-    with (out / "fetched" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(OutputError, match="another fetch is at work there"):
-            brought(SEN1FLOODS11, sen1, out)
+    said = "another fetch is at work there"
+    with alone(out, "fetch"), pytest.raises(OutputError, match=said):
+        brought(SEN1FLOODS11, sen1, out)
     assert brought(SEN1FLOODS11, sen1, out).chips == 6
 
 
