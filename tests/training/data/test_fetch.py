@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from onboard.cli import run
 from onboard.alone import alone
+from onboard.cli import run
 from onboard.errors import ConfigError, FetchError, OutputError
 from onboard.sensor import VNIR4
 from tests.samples import ROOT
