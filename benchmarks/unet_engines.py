@@ -43,12 +43,12 @@ class TFLiteUNet:
 
     def __init__(self, content: bytes, size: int, batch: int) -> None:
         from onboard.engines.tflite import find_runtime
-        from training.tflite_model import quiet
+        from onboard.quiet import STDERR, STDOUT, quiet
 
         interpreter, self.name = find_runtime()
         self.batch = batch
         self.tile_size: int | None = size
-        with quiet():
+        with quiet(STDOUT, STDERR):
             self._model = interpreter(model_content=content, num_threads=threads.count())
             self._model.allocate_tensors()
             self._runner = self._model.get_signature_runner()

@@ -20,6 +20,7 @@ from onboard import masks
 from onboard.errors import ConfigError
 from onboard.mirror import mirror
 from onboard.network import Network
+from onboard.quiet import STDERR, STDOUT, quiet
 from training import tflite_model
 from training.kept import KeptChip
 from training.same_scales import same_scales
@@ -108,7 +109,7 @@ def int8(
     plain = _calibrated(model, network, [chip.tile for chip in representative], tile)
     parsed = _parse(plain)
     outside = _forget_ranges(parsed)
-    with tflite_model.quiet():
+    with quiet(STDOUT, STDERR):
         content: bytes = convert.mlir_quantize(_pack(parsed), denylisted_nodes=outside)
     return content if old is None else same_scales(plain, content, old)
 
@@ -173,7 +174,7 @@ def _calibrated(
     )
     # As tf.lite.experimental.QuantizationDebugger does it, which cannot forget a range.
     converter._experimental_calibrate_only = True
-    with tflite_model.quiet():
+    with quiet(STDOUT, STDERR):
         content: bytes = converter.convert()
     return content
 

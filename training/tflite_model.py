@@ -15,10 +15,6 @@ Every operation is one that XNNPACK runs, so the graph stays in one piece.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -26,6 +22,7 @@ import numpy as np
 from keras import layers, ops
 
 from onboard.network import CONVS_PER_BLOCK, STEM_KERNEL, STEM_STRIDE, Network
+from onboard.quiet import STDERR, STDOUT, quiet
 from training.folding import Floats, Weights, before_doubling, folded, of_groups
 
 Tensor = Any
@@ -88,24 +85,10 @@ def convert(model: keras.Model) -> bytes:
     """The model as a float32 TFLite file."""
     import tensorflow as tf
 
-    with quiet():
+    # The converter chatters.
+    with quiet(STDOUT, STDERR):
         content: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
     return content
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the converter's chatter, which it writes past Python, off the terminal."""
-    saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as sink:
-        try:
-            os.dup2(sink.fileno(), 1)
-            os.dup2(sink.fileno(), 2)
-            yield
-        finally:
-            for number, handle in enumerate(saved, start=1):
-                os.dup2(handle, number)
-                os.close(handle)
 
 
 def _conv(

@@ -5,12 +5,8 @@ A bundle holds two files of the same weights, of K passes and of one; see `onboa
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
-import os
-import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from onboard.arrays import Array
@@ -18,6 +14,7 @@ from onboard.engines import threads
 from onboard.engines.chunks import in_chunks
 from onboard.errors import BundleError, EngineError
 from onboard.masks import Masks
+from onboard.quiet import STDERR, quiet
 from onboard.uncertainty import Moments
 
 if TYPE_CHECKING:
@@ -46,21 +43,6 @@ def find_runtime() -> tuple[Any, str]:
     )
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the runtime's greetings, which it writes past Python, off the terminal."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    sink = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(sink, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(sink)
-
-
 class TFLiteEngine:
     """Fits `onboard.engines.Engine`. Threads: all cores, or ``FLOODSAT_THREADS``."""
 
@@ -87,7 +69,8 @@ class TFLiteEngine:
                 self._runners.clear()
                 self._keep.clear()
             try:
-                with _quiet():
+                # The runtimes greet whoever starts them.
+                with quiet(STDERR):
                     content = self._models[count]
                     model = self._interpreter(model_content=content, num_threads=self._threads)
                     model.allocate_tensors()

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from onboard.quiet import STDERR, STDOUT, quiet
+
+
+@pytest.mark.parametrize(
+    ("handles", "heard"),
+    [((STDERR,), ("in", "")), ((STDOUT, STDERR), ("", "")), ((), ("in", "in"))],
+)
+def test_only_what_is_named_is_kept_quiet(
+    capfd: Any, handles: tuple[int, ...], heard: tuple[str, str]
+) -> None:
+    with quiet(*handles):
+        os.write(STDOUT, b"in")
+        os.write(STDERR, b"in")
+    assert tuple(capfd.readouterr()) == heard
+    os.write(STDOUT, b"after")
+    os.write(STDERR, b"after")
+    assert tuple(capfd.readouterr()) == ("after", "after")
+
+
+def test_it_speaks_again_after_an_error_and_leaves_no_file_open(capfd: Any) -> None:
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(ValueError, match="inside"), quiet(STDOUT, STDERR):
+        raise ValueError("inside")
+    os.write(STDERR, b"after")
+    assert capfd.readouterr().err == "after"
+    assert os.listdir("/proc/self/fd") == before
