@@ -7,7 +7,7 @@ whose engine breaks a bound fails, and names the layer that drifts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,6 @@ from training.chips import UNKNOWN
 from training.comparison import SEED, Comparison, Pixels
 from training.kept import KeptChip
 from training.mosaic import Window
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 Report = dict[str, Any]
 Check = Callable[[Comparison, str, Sequence[Moments]], Figures]
@@ -110,34 +107,6 @@ def check(found: Report) -> None:
         f"target {target}: {name} is {value}, must be {figure['rule']} {figure['bound']:g}; the "
         f"layer that drifts is {figure['layer']}{more}; leave this target out, or train again"
     )
-
-
-def table(found: Report) -> Table:
-    """The report for a terminal: a line for every figure."""
-    from rich.table import Table
-
-    count = len(found["chips"]["all"])
-    lines = Table(title=f"Parity with the float64 reference, {count} chips")
-    lines.add_column("target", no_wrap=True)
-    lines.add_column("figure")
-    for name in ("value", "bound"):
-        lines.add_column(name, justify="right", no_wrap=True)
-    lines.add_column("holds")
-    for target, figures in found["targets"].items():
-        for name, figure in figures.items():
-            lines.add_row(target, name, *_cells(figure))
-            for layer, value in figure.get("layers", {}).items():
-                lines.add_row("", f"  {layer}", "overflow" if value is None else f"{value:.4g}")
-    return lines
-
-
-def _cells(figure: Figure) -> tuple[str, str, str]:
-    value = "–" if figure["value"] is None else f"{figure['value']:.6g}"
-    if figure["bound"] is None:
-        return value, "", figure.get("note", "")
-    sign = {"at most": "≤", "at least": "≥"}[figure["rule"]]
-    holds = "yes" if figure["holds"] else f"no: {figure['layer']}"
-    return value, f"{sign} {figure['bound']:g}", holds
 
 
 def _measure(shared: Comparison, target: str) -> Figures:

@@ -12,7 +12,10 @@ STAGES_SHOWN = 8
 
 
 class ParityRow(NamedTuple):
-    """One figure of one target's parity; "" where there is none."""
+    """One figure of one target's parity; "" where there is none.
+
+    ``holds`` says why, where nothing could be measured.
+    """
 
     target: str
     figure: str
@@ -64,12 +67,14 @@ def parity_rows(parity: Mapping[str, Any]) -> Iterator[ParityRow]:
 
     Args:
         parity: as an export leaves it: ``targets`` → target → figure → ``value``, ``bound``,
-            ``rule`` and ``holds``, each None where there is none.
+            ``rule`` and ``holds``, each None where there is none, and a ``note`` where nothing
+            could be measured.
     """
     for target, figures in parity.get("targets", {}).items():
         for figure, one in figures.items():
             bound = "" if one["bound"] is None else f"{one['rule']} {_text(one['bound'])}"
-            yield ParityRow(target, figure, _text(one["value"]), bound, _text(one["holds"]))
+            holds = _text(one["holds"]) or one.get("note", "")
+            yield ParityRow(target, figure, _text(one["value"]), bound, holds)
 
 
 def _targets(found: Mapping[str, Any]) -> Table:

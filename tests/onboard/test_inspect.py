@@ -144,10 +144,12 @@ def test_parity_is_shown(tmp_path: Path, capfd: Any) -> None:
 def test_a_figure_without_a_bound() -> None:
     free = {"value": 0.5, "bound": None, "rule": None, "holds": None}
     none = {"value": None, "bound": 0.9, "rule": "at least", "holds": None}
-    rows = parity_rows({"targets": {"a": {"x": free}, "b": {"y": none}}})
+    why = {**none, "bound": None, "rule": None, "note": "not measured: no engine"}
+    rows = parity_rows({"targets": {"a": {"x": free}, "b": {"y": none, "z": why}}})
     assert [tuple(row) for row in rows] == [
         ("a", "x", "0.5", "", ""),
         ("b", "y", "", "at least 0.9", ""),
+        ("b", "z", "", "", "not measured: no engine"),
     ]
 
 
