@@ -56,7 +56,9 @@ class PermanentWater:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        raster, self._crs, self._transform = _read(path)
+        # Once: what is flown with is what the version names, even if the file is replaced now.
+        data = _bytes_of(path)
+        raster, self._crs, self._transform = _read(path, data)
         strange = set(np.unique(raster).tolist()) - {DRY, PERMANENT, UNKNOWN}
         if strange:
             raise FrameError(
@@ -64,7 +66,7 @@ class PermanentWater:
                 "0, 1 and 255 only"
             )
         self._raster = raster.astype(np.uint8)
-        self.version = hashlib.sha256(path.read_bytes()).digest()[:VERSION_BYTES]
+        self.version = hashlib.sha256(data).digest()[:VERSION_BYTES]
 
     def on(self, georef: Georef) -> Bytes:
         """The reference on a frame's grid, nearest neighbour.
@@ -141,15 +143,33 @@ class PermanentWater:
         return None if (own == UNKNOWN).any() else np.asarray(own == DRY)
 
 
-def _read(path: Path) -> tuple[Array, Any, Any]:
+def _bytes_of(path: Path) -> bytes:
     try:
-        with unlocated_is_fine(), rasterio.open(str(path), driver="GTiff") as dataset:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path) from error
+    if not data:
+        # An empty file in memory would be opened for writing.
+        raise _unreadable(path)
+    return data
+
+
+def _read(path: Path, data: bytes) -> tuple[Array, Any, Any]:
+    """First band, CRS and transform of a GeoTIFF in memory; errors name ``path``."""
+    try:
+        with (
+            unlocated_is_fine(),
+            rasterio.MemoryFile(data) as memory,
+            memory.open(driver="GTiff") as dataset,
+        ):
             if dataset.crs is None:
                 raise FrameError(
                     f"{path}: has no coordinates; a permanent-water reference needs a CRS"
                 )
             return dataset.read(1), dataset.crs, dataset.transform
     except READ_ERRORS as error:
-        raise FrameError(
-            f"{path}: is not a readable GeoTIFF; give the permanent-water reference"
-        ) from error
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> FrameError:
+    return FrameError(f"{path}: is not a readable GeoTIFF; give the permanent-water reference")

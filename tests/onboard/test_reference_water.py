@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from onboard.errors import FrameError
 from onboard.georef import Georef
 from onboard.reference_water import UNKNOWN, PermanentWater
 
@@ -55,3 +56,28 @@ def test_it_is_exact_within_its_own_crs_only(tmp_path):
     assert not reference.exact(Georef(5, 5, "EPSG:32607", GRID))
     assert not reference.exact(Georef(5, 5, "no CRS at all", GRID))
     assert not reference.exact(Georef(5, 5))
+
+
+def test_what_is_read_is_what_its_version_names(tmp_path, monkeypatch):
+    """The file is read once: a newer one cannot come between the pixels and the version."""
+    path = tmp_path / "r.tif"
+    first = written(path)
+    read_bytes = Path.read_bytes
+
+    def read_and_replace(self):
+        data = read_bytes(self)
+        path.write_bytes(b"another file")
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_replace)
+    again = PermanentWater(path)
+    assert again.version == first.version
+    np.testing.assert_array_equal(again.on(Georef(30, 20, UTM, GRID)), RASTER)
+
+
+@pytest.mark.parametrize("data", [b"", b"II*\0 and no more", None])
+def test_what_is_no_raster_is_refused(tmp_path, data):
+    if data is not None:
+        (tmp_path / "r.tif").write_bytes(data)
+    with pytest.raises(FrameError, match=r"r\.tif: is not a readable GeoTIFF"):
+        PermanentWater(tmp_path / "r.tif")
