@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     help="One standard deviation of the dates' positions against each other; by what the files "
     "say of themselves where not given.",
 )
-@click.option(
-    "--bundle", type=options.PATH, help="The bundle that flew, for products coded by its tables."
-)
+@options.flown
 @options.trust
 @options.json_file
 def command(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from onboard.cli import options
+
 if TYPE_CHECKING:
     from ground.delivery import Delivery
     from ground.receive import Reception
@@ -27,29 +29,18 @@ AT_ONCE = 16
 
 @click.command("receive")
 @click.argument("stream")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder for products and maps."
-)
+@click.option("--out", required=True, type=options.PATH, help="Folder for products and maps.")
 @click.option(
     "--reference",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Permanent-water raster; tells flood from water in products that name its version.",
 )
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="The bundle that flew, for products coded by its tables.",
-)
-@click.option(
-    "--trust",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="Public key to trust, may be given several times; the public demo key by default.",
-)
+@options.flown
+@options.trust
 @click.option(
     "--return",
     "return_file",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Write what is to go up here: acknowledgements and requests of class-2 files.",
 )
 @click.option(
@@ -66,9 +57,7 @@ AT_ONCE = 16
     show_default=True,
     help="The silence that ends listening to udp://, once something was heard.",
 )
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write the report here as well."
-)
+@options.json_file
 def command(
     stream: str,
     out: Path,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onboard.cli import options
+
 if TYPE_CHECKING:
     from onboard.link.downlink import Downlink
     from onboard.link.returns import Returned
@@ -14,11 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command("downlink")
-@click.argument("outbox", type=click.Path(path_type=Path))
+@click.argument("outbox", type=options.PATH)
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="File for the stream of transfer frames.",
 )
 @click.option("--budget", required=True, type=int, help="Bytes that this pass can carry.")
@@ -40,13 +42,11 @@ if TYPE_CHECKING:
 @click.option(
     "--return",
     "return_file",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="What came up since: the file that 'floodsat receive --return' wrote.",
 )
 @click.option("--pad", is_flag=True, help="Fill the rest of the budget with idle frames.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), help="Write the figures here."
-)
+@options.json_file
 def command(
     outbox: Path,
     out: Path,

@@ -29,9 +29,7 @@ SQLITE = b"SQLite format 3\0"
 @click.option(
     "--reference", type=options.PATH, help="Permanent-water raster, which guided products need."
 )
-@click.option(
-    "--bundle", type=options.PATH, help="The bundle that flew, for products coded by its tables."
-)
+@options.flown
 def command(
     path: Path,
     trust: tuple[Path, ...],

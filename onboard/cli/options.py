@@ -85,6 +85,9 @@ profile = click.option(
     help="Calibration of the camera (TOML); frames of raw counts need it.",
 )
 json_file = click.option("--json", "json_file", type=PATH, help="Write the figures here as well.")
+flown = click.option(
+    "--bundle", type=PATH, help="The bundle that flew, for products coded by its tables."
+)
 cluster = click.option(
     "--cluster",
     metavar="local|tcp://HOST:PORT",
