@@ -11,13 +11,16 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.session import DummySession
 
+from onboard.arrays import Array
 from onboard.errors import FloodsatError, OutputError
+from onboard.georef import Georef
 from onboard.remote import Remote, gdal_options
 
 # GDAL would take a twentieth of the machine for blocks that we read once. Read when it first needs
@@ -57,6 +60,31 @@ def unlocated_is_fine() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
+
+
+def lossless(planes: Array, georef: Georef, nodata: int | None, level: int) -> dict[str, Any]:
+    """What `rasterio.open` wants for a GeoTIFF that loses nothing and is small.
+
+    Args:
+        planes: ``(bands, H, W)``, integers: Zstandard over horizontal differences.
+        georef: their grid; it has coordinates.
+        nodata: value that stands for none; None where every value counts.
+        level: of Zstandard, 1…22.
+    """
+    return {
+        "driver": "GTiff",
+        "dtype": planes.dtype.name,
+        "count": planes.shape[0],
+        "height": georef.height,
+        "width": georef.width,
+        "crs": georef.crs,
+        "transform": rasterio.Affine(*georef.transform),
+        "nodata": nodata,
+        "compress": "zstd",
+        "predictor": 2,
+        "zstd_level": level,
+        "interleave": "pixel",
+    }
 
 
 @contextlib.contextmanager

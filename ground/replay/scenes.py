@@ -28,7 +28,7 @@ from onboard import files
 from onboard.classes import WATER
 from onboard.errors import ConfigError, FrameError
 from onboard.georef import Georef
-from onboard.rasters import READ_ERRORS, unlocated_is_fine
+from onboard.rasters import READ_ERRORS, lossless, unlocated_is_fine
 from onboard.sensor import VNIR4, Sensor
 from training.synth.recipe import Recipe
 
@@ -40,6 +40,7 @@ SIDE = 256
 """Pixels of a generated frame's side where its recipe says nothing: 7.7 km at 30 m."""
 GSD_M = 30.0
 META = "scene.json"
+ZSTD_LEVEL = 9
 MADE_BANDS = VNIR4.bands
 
 
@@ -300,20 +301,7 @@ def _write(
     tags: dict[str, str],
     nodata: int | None,
 ) -> None:
-    profile: dict[str, Any] = {
-        "driver": "GTiff",
-        "dtype": planes.dtype.name,
-        "count": planes.shape[0],
-        "height": georef.height,
-        "width": georef.width,
-        "crs": georef.crs,
-        "transform": rasterio.Affine(*georef.transform),
-        "nodata": nodata,
-        "compress": "zstd",
-        "predictor": 2,
-        "zstd_level": 9,
-        "interleave": "pixel",
-    }
+    profile = lossless(planes, georef, nodata, ZSTD_LEVEL)
     with rasterio.open(path, "w", **profile) as out:
         out.write(planes)
         out.descriptions = names
