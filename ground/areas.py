@@ -9,7 +9,7 @@ geometry, one per class: nothing is invented.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -199,29 +199,37 @@ def _nats(value: float | None) -> float | None:
     return None if value is None else round(value, 5)
 
 
-def features(sheet: Sheet) -> tuple[list[dict[str, Any]], str]:
+def features(sheet: Sheet, only: Sequence[int] = ORDER) -> tuple[list[dict[str, Any]], str]:
     """GeoJSON features of a map, and what there is to say about their coordinates.
+
+    Args:
+        sheet: the map.
+        only: classes that are wanted, of `ORDER`.
 
     Raises:
         ProductError: the frame's coordinates lie nowhere on Earth.
     """
     if not sheet.georef.located:
-        return _totals(sheet), "none: the frame came without coordinates"
+        return _totals(sheet, only), "none: the frame came without coordinates"
     globe, found = Globe(sheet.georef), patches(sheet)
     if found is None:
         note = f"none: more than {MAX_PATCHES} patches, as noise has; use the GeoTIFF"
-        return _totals(sheet), note
-    placed = [globe.geometry(one.outline) for one in found]
+        return _totals(sheet, only), note
     made = [
-        _feature(number, sheet, one, *where)
-        for number, (one, where) in enumerate(zip(found, placed, strict=True), start=1)
+        _feature(number, sheet, one, *globe.geometry(one.outline))
+        for number, one in enumerate(found, start=1)
+        if one.value in only
     ]
     return made, "WGS 84, longitude and latitude in degrees (RFC 7946)"
 
 
-def _totals(sheet: Sheet) -> list[dict[str, Any]]:
+def _totals(sheet: Sheet, only: Sequence[int]) -> list[dict[str, Any]]:
     """One feature of each class, without a geometry."""
-    return [_feature(n, sheet, one, None, None) for n, one in enumerate(totals(sheet), start=1)]
+    return [
+        _feature(n, sheet, one, None, None)
+        for n, one in enumerate(totals(sheet), start=1)
+        if one.value in only
+    ]
 
 
 def _feature(

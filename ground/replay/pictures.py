@@ -11,14 +11,10 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.features import shapes
-from rasterio.warp import transform_geom
 
-from ground import palette
+from ground import areas, palette
 from ground.backdrop import read_rgb
 from ground.maps import sheet_of
 from ground.place import pixel_to_lonlat
@@ -31,7 +27,7 @@ from onboard.georef import Georef
 from onboard.product import Product
 from onboard.reference_water import Reference
 
-DRAWN = 1
+DRAWN = 2
 """Counts up when the same product gives another picture."""
 RGB = (3, 2, 1)
 NAMES = ("frame.jpg", "mask.png", "entropy.png", "truth.png", "water.geojson")
@@ -88,28 +84,9 @@ def _draw(product: Product, scene: Scene, reference: Reference | None, out: Path
     if truth is not None:
         drawn = palette.agreement_rgba(sheet.mask, truth.classes)
         (out / "truth.png").write_bytes(palette.png_bytes(drawn))
-    text = json.dumps(polygons(sheet.mask == WATER, product))
+    wet, _ = areas.features(sheet, only=(WATER,))
+    text = json.dumps({"type": "FeatureCollection", "features": wet})
     (out / "water.geojson").write_text(text + "\n", "utf-8")
-
-
-def polygons(wet: Any, product: Product) -> dict[str, Any]:
-    """Outlines of what is wet as GeoJSON (RFC 7946), degrees WGS 84.
-
-    Args:
-        wet: bool ``(H, W)``.
-        product: what they are of.
-    """
-    georef = product.georef
-    found = shapes(wet.astype(np.uint8), mask=wet, transform=rasterio.Affine(*georef.transform))
-    features = [
-        {
-            "type": "Feature",
-            "properties": {"product": product.product_id.hex()},
-            "geometry": transform_geom(georef.crs, "EPSG:4326", outline, precision=5),
-        }
-        for outline, _ in found
-    ]
-    return {"type": "FeatureCollection", "features": features}
 
 
 def footprint(georef: Georef) -> tuple[Place, ...]:
