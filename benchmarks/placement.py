@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -247,11 +247,16 @@ def main() -> None:
     if given.train:
         train(chips, SCHEDULE, PLACEMENTS, given.seeds, given.work)
         return
-    found = report(chips, given.seeds, given.work, given.longer)
-    if given.write:
-        from benchmarks.placement_page import write
+    from benchmarks.placement_page import write
 
-        files.write_text(OUT, json.dumps(found, indent=1) + "\n")
+    found = report(chips, given.seeds, given.work, given.longer)
+    give(found, OUT, write if given.write else None)
+
+
+def give(found: dict[str, Any], out: Path, write: Callable[[dict[str, Any]], None] | None) -> None:
+    """Print what was found; with ``write``, put it into ``out`` and its page into docs."""
+    if write is not None:
+        files.write_text(out, json.dumps(found, indent=1) + "\n")
         write(found)
     json.dump(found, sys.stdout, indent=1)
 

@@ -15,8 +15,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,7 @@ import numpy as np
 
 from benchmarks import onefold
 from benchmarks.onefold import SCHEDULE, Chips, Variant
-from benchmarks.placement import Case, judge, opened, own_figures, tell
-from onboard import files
+from benchmarks.placement import Case, give, judge, opened, own_figures, tell
 from training import scores
 from training.chips import UNKNOWN
 from training.config import TrainConfig
@@ -162,13 +159,9 @@ def main() -> None:
     if given.train:
         train(chips, given.work)
         return
-    found = report(chips, given.work)
-    if given.write:
-        from benchmarks.rates_page import write
+    from benchmarks.rates_page import write
 
-        files.write_text(OUT, json.dumps(found, indent=1) + "\n")
-        write(found)
-    json.dump(found, sys.stdout, indent=1)
+    give(report(chips, given.work), OUT, write if given.write else None)
 
 
 if __name__ == "__main__":
