@@ -31,6 +31,38 @@ def _ridge(prior: Prior | None, keep: float = 1.0) -> Any:
     return keras.regularizers.L2(prior.decay(keep)) if prior and prior.length_scale else None
 
 
+def convolution(
+    x: Tensor, width: int, block: str, i: int, ridge: Any, kernel: int = 3, stride: int = 1
+) -> Tensor:
+    """A padded convolution, batch norm and ReLU, the ``i``-th of a block.
+
+    Args:
+        x: features ``(N, H, W, C)``.
+        width: channels that it makes.
+        block: its name, which the layers' names begin with.
+        i: from 0.
+        ridge: Keras regulariser of the kernel, or None.
+        kernel: side of the kernel, pixels.
+        stride: pixels.
+
+    Returns:
+        ``(N, H/stride, W/stride, width)``.
+    """
+    x = layers.Conv2D(
+        width,
+        kernel,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_regularizer=ridge,
+        name=f"{block}_conv{i}",
+    )(x)
+    x = layers.BatchNormalization(momentum=0.95, epsilon=BATCH_NORM_EPSILON, name=f"{block}_bn{i}")(
+        x
+    )
+    return layers.ReLU(name=f"{block}_relu{i}")(x)
+
+
 class _Trunk:
     """Makes the blocks one by one, and lets masks act on the features of those that have some."""
 
@@ -44,19 +76,9 @@ class _Trunk:
         """Convolutions on ``x``, which the blocks ``inputs`` made."""
         for i in range(CONVS_PER_BLOCK):
             stem = name == "enc0" and i == 0
-            x = layers.Conv2D(
-                width,
-                STEM_KERNEL if stem else 3,
-                strides=STEM_STRIDE if stem else 1,
-                padding="same",
-                use_bias=False,
-                kernel_regularizer=_ridge(self._prior, self.keep(inputs) if i == 0 else 1.0),
-                name=f"{name}_conv{i}",
-            )(x)
-            x = layers.BatchNormalization(
-                momentum=0.95, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn{i}"
-            )(x)
-            x = layers.ReLU(name=f"{name}_relu{i}")(x)
+            ridge = _ridge(self._prior, self.keep(inputs) if i == 0 else 1.0)
+            kernel, stride = (STEM_KERNEL, STEM_STRIDE) if stem else (3, 1)
+            x = convolution(x, width, name, i, ridge, kernel, stride)
         return ops.multiply(x, self._masks[name]) if name in self._masks else x
 
     def keep(self, inputs: tuple[str, ...]) -> float:

@@ -14,9 +14,9 @@ from typing import Any
 import keras
 from keras import layers
 
-from onboard.engines.reference import BATCH_NORM_EPSILON
 from onboard.network import CONVS_PER_BLOCK, Network, Site
 from training.losses import HEADS
+from training.network import convolution
 from training.prior import Prior
 
 Tensor = Any
@@ -69,16 +69,5 @@ def _ridge(decay: float) -> Any:
 
 def _block(x: Tensor, width: int, name: str, decay: float) -> Tensor:
     for i in range(CONVS_PER_BLOCK):
-        x = layers.Conv2D(
-            width,
-            3,
-            padding="same",
-            use_bias=False,
-            kernel_regularizer=_ridge(decay),
-            name=f"{name}_conv{i}",
-        )(x)
-        x = layers.BatchNormalization(
-            momentum=0.95, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn{i}"
-        )(x)
-        x = layers.ReLU(name=f"{name}_relu{i}")(x)
+        x = convolution(x, width, name, i, _ridge(decay))
     return x
