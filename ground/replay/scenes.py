@@ -30,7 +30,7 @@ from onboard.errors import ConfigError, FrameError
 from onboard.georef import Georef
 from onboard.rasters import READ_ERRORS, lossless, unlocated_is_fine
 from onboard.sensor import VNIR4, Sensor
-from training.synth.recipe import Recipe
+from training.synth.recipe import RECIPE_TAG, Recipe
 
 Samples = npt.NDArray[Any]
 
@@ -89,7 +89,7 @@ def is_generated(scene: Scene) -> bool:
     if path is None:
         return True
     with unlocated_is_fine(), rasterio.open(path) as source:
-        return "FLOODSAT_RECIPE" in source.tags()
+        return RECIPE_TAG in source.tags()
 
 
 def scenes(

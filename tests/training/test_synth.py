@@ -434,11 +434,24 @@ def test_one_fixed_seed_cannot_make_several(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_frame_is_made_again_from_itself(tmp_path):
+    first = invoke("--out", tmp_path / "a", "--size", 40, "--seed", 5, "--gsd", 12)
+    again = invoke("--out", tmp_path / "b", "--recipe", tmp_path / "a" / "frame.tif")
+    assert (first.exit_code, again.exit_code) == (0, 0)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "b").iterdir())
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
 def test_other_files_carry_no_recipe(tmp_path):
     path = tmp_path / "x.tif"
     path.write_bytes(b"II*\0 and then nothing")
     with pytest.raises(FrameError, match=r"x\.tif"):
         read_recipe(path)
+    result = invoke("--out", tmp_path / "out", "--recipe", path)
+    assert isinstance(result.exception, FrameError)
+    assert not (tmp_path / "out").exists()
 
 
 # The samples that the project ships.

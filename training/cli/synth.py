@@ -32,7 +32,7 @@ MAX_COUNT = 100_000
     "recipe_file",
     type=click.Path(path_type=Path),
     default=None,
-    help="JSON file with recipe fields to fix; the rest is drawn.",
+    help="JSON file with recipe fields to fix, the rest is drawn; or a frame to make again.",
 )
 @click.option("--chips", is_flag=True, help="Write a chip folder for training.")
 @click.option("--raw", is_flag=True, help="Write raw twins with sidecars and a camera's profile.")
@@ -85,7 +85,11 @@ def _fixed(recipe_file: Path | None, **options: Any) -> dict[str, Any]:
     import json
 
     given: dict[str, Any] = {}
-    if recipe_file is not None:
+    if recipe_file is not None and recipe_file.suffix in (".tif", ".tiff"):
+        from training.synth.geotiff import read_recipe
+
+        given = json.loads(read_recipe(recipe_file).to_json())
+    elif recipe_file is not None:
         try:
             given = json.loads(recipe_file.read_text("utf-8"))
         except (OSError, ValueError) as error:

@@ -26,13 +26,11 @@ class Parcels:
         ident: int64 0…65535, the same over one field; look attributes up in tables with it.
         to_edge_m: float64, distance to the nearest side of the field.
         block_edge: bool, where two blocks meet: tracks and tree lines.
-        across: float64, position across the field, metres, for rows of plants.
     """
 
     ident: NDArray[np.int64]
     to_edge_m: Floats
     block_edge: Flags
-    across: Floats
 
     def table(self, values: Floats) -> Floats:
         """Give every cell the value of its field; ``values`` is (65536,)."""
@@ -62,7 +60,7 @@ def cut_parcels(canvas: Canvas, rng: np.random.Generator, biome: Biome) -> Parce
     stretch = 0.55 + 1.1 * uneven[_mix(mixed + 77)]
     field, end = _cut(along / long * stretch + 7.3 * offset)
     ident = _mix(mixed * 83_492_791 ^ field * 2_654_435)
-    return Parcels(ident, np.minimum(side * wide, end * long / stretch), edge, across)
+    return Parcels(ident, np.minimum(side * wide, end * long / stretch), edge)
 
 
 def _cut(position: Floats) -> tuple[NDArray[np.int64], Floats]:

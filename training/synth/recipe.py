@@ -13,6 +13,8 @@ from training.synth.draws import stream
 
 MIN_SIZE = 16
 MAX_SIZE = 4096
+RECIPE_TAG = "FLOODSAT_RECIPE"
+"""Tag of a generated GeoTIFF that holds its recipe."""
 CLOUD_KINDS = ("cumulus", "stratus", "broken")
 
 #: Inclusive range of every number in a recipe; the units are in the field's name or docstring.
