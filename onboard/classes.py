@@ -8,5 +8,3 @@ LAND = 0
 WATER = 1
 CLOUD = 2
 NODATA = 255
-
-NAMES = {LAND: "land", WATER: "water", CLOUD: "cloud", NODATA: "nodata"}

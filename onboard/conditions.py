@@ -31,8 +31,6 @@ class Condition(enum.IntFlag):
     """The bands did not lie on each other, and were corrected."""
 
 
-KNOWN_CONDITIONS = Condition(63)
-
 _WORDS = {
     Condition.DARK: "dark",
     Condition.LOW_SUN: "low sun",

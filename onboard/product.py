@@ -105,7 +105,6 @@ _HEAD = struct.Struct(">4sBBHI")
 _SECTION = struct.Struct(">BBII")
 _MASK, _ENTROPY, _EPISTEMIC = 1, 2, 3
 _RAW_DEFLATE = -15
-CRC_BYTES = 4
 
 
 @dataclass(frozen=True, eq=False)

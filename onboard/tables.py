@@ -24,8 +24,6 @@ from onboard.headers import decode_header
 from onboard.nets import Net
 from onboard.reduced import Scale
 
-SET = "tables"
-"""Name of the set of a bundle that holds the file."""
 FILE = "tables/products.fst"
 FOLDER = "known_tables"
 MAGIC = b"FSTB"

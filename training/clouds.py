@@ -18,8 +18,6 @@ from training.synth.clouds import CLOUD_OPACITY, CLOUD_TINT, DIRECT_LIGHT, cloud
 from training.synth.frame import BANDS
 from training.synth.recipe import random_recipe
 
-Image = npt.NDArray[np.float32]
-
 SKIES = 160
 
 

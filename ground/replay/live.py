@@ -25,7 +25,6 @@ from onboard.link import frames
 from onboard.link.counters import Counters
 
 CADU = frames.cadu_length()
-MAX_SPEED = 10_000.0
 _TICK_S = 0.02
 """Real seconds of frames that go in one datagram, so that a fast link needs fewer."""
 _MOST = 28

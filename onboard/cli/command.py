@@ -17,21 +17,6 @@ if TYPE_CHECKING:
 
 HOURS = 24.0
 MAX_HOURS = 24.0 * 366
-NAMES = (
-    "set-limit",
-    "clear-limits",
-    "set-area",
-    "clear-area",
-    "roll-back",
-    "send-raw",
-    "pause",
-    "resume",
-    "drop-queue",
-    "rotate-key",
-    "revoke-key",
-    "allow-older",
-    "install",
-)
 
 
 @click.group("command")

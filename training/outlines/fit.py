@@ -213,18 +213,6 @@ def last_layer(values: Array, bits: Bytes) -> tuple[Array, Array]:
     return (weights[:-1] / TOP)[:, None], weights[-1:]
 
 
-def again(net: Net, contexts: Contexts) -> Net:
-    """A net with its last layer fitted to other contexts."""
-    layers = [(one.weights.astype(float), one.bias.astype(float), one.shift) for one in net]
-    sample = np.random.default_rng(0).permutation(len(contexts.bits))[:ROUNDING_SAMPLE]
-    values = net.second.hidden(net.first.hidden(unpacked(contexts, sample)))
-    weights, bias = last_layer(values, contexts.bits[sample])
-    shift = _shift(weights * LOGIT_STEPS, bias * LOGIT_STEPS, TOP)
-    gain = LOGIT_STEPS * 2.0**shift
-    layers[-1] = (np.rint(weights * gain), np.rint(bias * gain), shift)
-    return nets.from_layers([(w.astype(np.int64), b.astype(np.int64), s) for w, b, s in layers])
-
-
 def _shift(weights: Array, bias: Array, top: int) -> int:
     """The most by which sums may be finer, so that weights are int16 and sums exact."""
     for shift in range(nets.MAX_SHIFT, 0, -1):
