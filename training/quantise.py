@@ -10,7 +10,7 @@ bits would drown it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,28 +24,13 @@ from onboard.quiet import STDERR, STDOUT, quiet
 from training import tflite_model
 from training.kept import KeptChip
 from training.same_scales import same_scales
+from training.tflite_file import convolutions, pack, parse
 
 HEAD = "/head_"
 """Stands in the names of what `training.tflite_model` makes of the heads."""
 GLARE = 8.0
 """Normalised brightness that ranges reach up to: beyond any cloud, snow or glint, which clear
 chips do not show and which must not saturate."""
-
-
-class Operation(NamedTuple):
-    """One operation of a TFLite file.
-
-    Attributes:
-        kind: of TFLite's builtin operations, such as ``CONV_2D``.
-        name: of its output; holds the name of the Keras layer.
-        reads: types of its inputs, such as ``INT8``, weights and biases included.
-        gives: type of its output.
-    """
-
-    kind: str
-    name: str
-    reads: tuple[str, ...]
-    gives: str
 
 
 def float16(model: keras.Model) -> bytes:
@@ -59,18 +44,14 @@ def float16(model: keras.Model) -> bytes:
     """
     # The converter's own float16 mode also rounds the weights of the means, 1/K: with 0.1 that
     # alone moved the mutual information by 14 %.
-    parsed = _parse(tflite_model.convert(model))
+    parsed = parse(tflite_model.convert(model))
     graph = parsed.subgraphs[0]
     trunk = _in_trunk(graph)
-    convolutions = [
-        operator
-        for operator in graph.operators
-        if trunk[id(operator)] and kind_of(parsed, operator) == "CONV_2D"
-    ]
+    own = [operator for operator in convolutions(parsed) if trunk[id(operator)]]
     # Equal kernels are one tensor.
-    kernels = list(dict.fromkeys(int(operator.inputs[1]) for operator in convolutions))
+    kernels = list(dict.fromkeys(int(operator.inputs[1]) for operator in own))
     graph.operators = [*_halved(parsed, kernels), *graph.operators]
-    return _pack(parsed)
+    return pack(parsed)
 
 
 def int8(
@@ -107,27 +88,11 @@ def int8(
     from tensorflow.lite.python import convert
 
     plain = _calibrated(model, network, [chip.tile for chip in representative], tile)
-    parsed = _parse(plain)
+    parsed = parse(plain)
     outside = _forget_ranges(parsed)
     with quiet(STDOUT, STDERR):
-        content: bytes = convert.mlir_quantize(_pack(parsed), denylisted_nodes=outside)
+        content: bytes = convert.mlir_quantize(pack(parsed), denylisted_nodes=outside)
     return content if old is None else same_scales(plain, content, old)
-
-
-def operations(content: bytes) -> list[Operation]:
-    """What a TFLite file computes, and in which types, in order."""
-    parsed = _parse(content)
-    graph = parsed.subgraphs[0]
-    types = _names_of("TensorType")
-    return [
-        Operation(
-            kind_of(parsed, operator),
-            graph.tensors[operator.outputs[0]].name.decode(),
-            tuple(types[graph.tensors[i].type] for i in operator.inputs if i >= 0),
-            types[graph.tensors[operator.outputs[0]].type],
-        )
-        for operator in graph.operators
-    ]
 
 
 def mosaics(
@@ -245,28 +210,3 @@ def _dequantise_code(parsed: Any) -> int:
     code.version = 3
     parsed.operatorCodes.append(code)
     return len(parsed.operatorCodes) - 1
-
-
-def kind_of(parsed: Any, operator: Any) -> str:
-    """The builtin operation of an operator of a parsed file, such as ``CONV_2D``."""
-    code = parsed.operatorCodes[operator.opcodeIndex]
-    return _names_of("BuiltinOperator")[max(code.builtinCode, code.deprecatedBuiltinCode)]
-
-
-def _names_of(enumeration: str) -> dict[int, str]:
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    values = vars(getattr(schema, enumeration))
-    return {value: name for name, value in values.items() if not name.startswith("_")}
-
-
-def _parse(content: bytes) -> Any:
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    return flatbuffer_utils.read_model_from_bytearray(content)
-
-
-def _pack(parsed: Any) -> bytes:
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(parsed))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onboard.errors import ConfigError
+from training.tflite_file import convolutions, parse
 
 STEPS = 127
 """Weights are symmetric: -127…127 steps (TensorFlow Lite 8-bit quantization specification)."""
@@ -39,12 +40,12 @@ def same_scales(plain: bytes, fresh: bytes, old: bytes) -> bytes:
     Raises:
         ConfigError: the files are not of one shape.
     """
-    new, before = _parse(fresh), _parse(old)
+    new, before = parse(fresh), parse(old)
     _check_alike(new, before)
     out = bytearray(old)
     places = _buffers(old)
     done = set()
-    for kernel, bias, weights, offsets in _pairs(_parse(plain), before):
+    for kernel, bias, weights, offsets in _pairs(parse(plain), before):
         for index, values in ((kernel, weights), (bias, offsets)):
             tensor = before.subgraphs[0].tensors[index]
             _put(out, places[tensor.buffer], _steps(tensor, values))
@@ -55,12 +56,6 @@ def same_scales(plain: bytes, fresh: bytes, old: bytes) -> bytes:
         if index not in done and places[tensor.buffer].size and data is not None:
             _put(out, places[tensor.buffer], bytes(data))
     return bytes(out)
-
-
-def _parse(content: bytes) -> Any:
-    from tensorflow.lite.tools import flatbuffer_utils
-
-    return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 
 
 def _check_alike(new: Any, old: Any) -> None:
@@ -80,10 +75,10 @@ def _pairs(plain: Any, old: Any) -> list[tuple[int, int, npt.NDArray[Any], npt.N
 
     integer = [
         op.inputs
-        for op in _convolutions(old)
+        for op in convolutions(old)
         if old.subgraphs[0].tensors[op.inputs[1]].type == schema.TensorType.INT8
     ]
-    floats = [op.inputs for op in _convolutions(plain)][: len(integer)]
+    floats = [op.inputs for op in convolutions(plain)][: len(integer)]
     found = []
     for ours, theirs in zip(integer, floats, strict=True):
         kernel, bias = (_floats(plain, i) for i in (theirs[1], theirs[2]))
@@ -92,13 +87,6 @@ def _pairs(plain: Any, old: Any) -> list[tuple[int, int, npt.NDArray[Any], npt.N
             raise ConfigError("--scales-of: the convolutions differ in shape; export without it")
         found.append((int(ours[1]), int(ours[2]), kernel, bias))
     return found
-
-
-def _convolutions(parsed: Any) -> list[Any]:
-    from training.quantise import kind_of
-
-    graph = parsed.subgraphs[0]
-    return [op for op in graph.operators if kind_of(parsed, op) == "CONV_2D"]
 
 
 def _floats(parsed: Any, index: int) -> npt.NDArray[Any]:

@@ -19,6 +19,7 @@ from onboard.network import Network
 from onboard.uncertainty import Maps, Moments, combine, maps
 from tests.onboard.test_engines import random_weights
 from tests.samples import BUNDLE, CHIPS, ROOT
+from tests.training.operations import operations
 from training import quantise, scores, tflite_model
 from training.chips import UNKNOWN, ChipFolder
 from training.kept import KeptChip
@@ -61,7 +62,7 @@ def call(content: bytes, tile: Any, drawn: masks.Masks) -> Moments:
 
 @pytest.mark.parametrize("passes", [1, 3, 10])
 def test_the_trunk_computes_in_8_bits_and_nothing_else_does(passes: int) -> None:
-    found = quantise.operations(small_int8(passes))
+    found = operations(small_int8(passes))
     trunk = [op for op in found if "INT8" in op.reads and op.kind == "CONV_2D"]
     # Two in every block of the encoder; the deep, the skip and the last one in the decoder's.
     assert len(trunk) == 2 * (SMALL.depth + 1) + 3 * SMALL.depth
@@ -80,7 +81,7 @@ def test_the_trunk_computes_in_8_bits_and_nothing_else_does(passes: int) -> None
 
 @pytest.mark.parametrize("passes", [1, 3, 10])
 def test_heads_masks_and_corrections_read_float32(passes: int) -> None:
-    found = quantise.operations(small_int8(passes))
+    found = operations(small_int8(passes))
     heads = [op for op in found if "head_" in op.name and op.kind == "CONV_2D"]
     assert len(heads) == 2
     assert all(op.reads == ("FLOAT32",) * 3 for op in heads)
@@ -106,8 +107,8 @@ def test_every_output_channel_of_a_kernel_has_its_own_scale() -> None:
 
 def test_float16_halves_the_kernels_of_the_trunk_only() -> None:
     model = small_model(3)
-    half = quantise.operations(quantise.float16(model))
-    full = quantise.operations(tflite_model.convert(model))
+    half = operations(quantise.float16(model))
+    full = operations(tflite_model.convert(model))
     widened = [op for op in half if "FLOAT16" in op.reads]
     assert len(widened) == 2 * (SMALL.depth + 1) + 3 * SMALL.depth
     assert {(op.kind, op.gives) for op in widened} == {("DEQUANTIZE", "FLOAT32")}

@@ -9,6 +9,7 @@ from onboard import masks
 from onboard.errors import ConfigError
 from onboard.network import Network
 from tests.onboard.test_engines import random_weights
+from tests.training.operations import operations
 from tests.training.test_quantise import SIZE, SMALL, call, noise
 from training import quantise, tflite_model
 
@@ -44,7 +45,7 @@ def test_other_weights_change_steps_in_place_and_nothing_else(old: bytes) -> Non
     assert len(new) == len(old)
     steps = np.frombuffer(new, np.int8).astype(int) - np.frombuffer(old, np.int8)
     assert 0 < np.count_nonzero(steps) < 0.5 * len(old)
-    assert quantise.operations(new) == quantise.operations(old)
+    assert operations(new) == operations(old)
 
 
 def test_the_head_alone_leaves_the_trunk_alone(old: bytes) -> None:
