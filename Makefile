@@ -28,7 +28,7 @@ CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight l
 DATA := $(or $(FLOODSAT_DATA),../shared/data)
 
 .PHONY: help base install demo test lint types pytest flight flight-env find-flight hil soak \
-	bench footprint upsets patches lab streaming vendor pictures figures lock clean again
+	bench footprint upsets patches lab streaming vendor pictures notebook figures lock clean again
 
 help: ## list these commands
 	@echo "FloodSat: make COMMAND"
@@ -118,6 +118,9 @@ placement: .venv/.stamp-dev ## where dropout acts and at what rates, by evidence
 
 pictures: demo ## the pictures of the docs, from a fresh demo
 	@$(PYTHON) scripts/pictures.py
+
+notebook: .venv/.stamp-dev ## run docs/notebooks anew, outputs included
+	@$(PYTHON) scripts/notebook.py
 
 figures: .venv/.stamp-dev ## write the README's figures of the shipped bundle (needs the data folder)
 	@.venv/bin/floodsat evaluate data_samples/bundle "$(DATA)/dfc24" --no-odd --json docs/figures/dfc24-test.json
