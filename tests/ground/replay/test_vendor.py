@@ -5,26 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKED = ROOT / "ground" / "templates" / "vendor"
 MANIFEST = json.loads((PACKED / "manifest.json").read_text("utf-8"))
+SITE = ROOT / "docs" / "assets" / "vendor"
+OF_SITE = json.loads((SITE / "manifest.json").read_text("utf-8"))
 PINS = ROOT / "scripts" / "vendor"
 
 
-def test_every_file_is_the_one_of_the_manifest() -> None:
+@pytest.mark.parametrize(("folder", "manifest"), [(PACKED, MANIFEST), (SITE, OF_SITE)])
+def test_every_file_is_the_one_of_the_manifest(folder: Path, manifest: list[Any]) -> None:
     listed = {"manifest.json"}
-    for package in MANIFEST:
+    for package in manifest:
         for name, file in package["files"].items():
-            assert hashlib.sha256((PACKED / name).read_bytes()).hexdigest() == file["sha256"], name
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == file["sha256"], name
             listed.add(name)
-    assert {path.name for path in PACKED.iterdir()} == listed
+    assert {path.name for path in folder.iterdir()} == listed
 
 
 def test_versions_are_those_of_the_lock() -> None:
     pins = json.loads((PINS / "package.json").read_text("utf-8"))["dependencies"]
     locked = json.loads((PINS / "package-lock.json").read_text("utf-8"))["packages"]
-    assert {package["name"]: package["version"] for package in MANIFEST} == pins
+    assert {package["name"]: package["version"] for package in MANIFEST + OF_SITE} == pins
     for name, version in pins.items():
         entry = locked[f"node_modules/{name}"]
         assert entry["version"] == version
@@ -33,9 +39,9 @@ def test_versions_are_those_of_the_lock() -> None:
 
 
 def test_every_package_has_its_licence() -> None:
-    for package in MANIFEST:
+    for folder, package in [(PACKED, one) for one in MANIFEST] + [(SITE, one) for one in OF_SITE]:
         assert package["licence"] in {"ISC", "MIT", "BSD-2-Clause"}
-        text = (PACKED / f"LICENSE.{package['name']}").read_text("utf-8")
+        text = (folder / f"LICENSE.{package['name']}").read_text("utf-8")
         assert "copyright" in text.lower()
 
 
