@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -288,6 +289,39 @@ def test_every_path_that_the_new_pages_name_exists() -> None:
         text = page.read_text("utf-8")
         for path in re.findall(r"`((?:onboard|training|ground|scripts|tests|docs)/[^` ]*)`", text):
             assert (ROOT / path).exists(), (page.name, path)
+
+
+def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
+    printed = {"output_type": "stream", "name": "stdout", "text": ["3 km²\n"]}
+    drawn = {"output_type": "display_data", "data": {"image/png": "QUJD\n", "text/plain": "<F>"}}
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "words"]},
+        {"cell_type": "code", "source": ["print(area)"], "outputs": [printed, drawn]},
+        {"cell_type": "code", "source": [], "outputs": []},
+    ]
+    (tmp_path / "n.ipynb").write_text(json.dumps({"cells": cells}), "utf-8")
+    assert script("notebooks").page(tmp_path / "n.ipynb").split("\n\n") == [
+        "# Title\nwords",
+        "~~~~python\nprint(area)\n~~~~",
+        "~~~~text\n3 km²\n~~~~",
+        '<img alt="&lt;F&gt;" src="data:image/png;base64,QUJD">',
+        "*[The notebook of this page](n.ipynb)*\n",
+    ]
+
+
+def test_states_become_a_table() -> None:
+    page = "```mermaid\nstateDiagram-v2\n    [*] --> A\n    A --> B: told to\n```\n"
+    shown = script("drawn").on_page_markdown(page, None, None, None)
+    assert shown.splitlines()[2:] == ["| · | A |  |", "| A | B | told to |"]
+
+
+def test_paths_and_modules_lead_to_their_pages() -> None:
+    candidates = script("paths").candidates
+    assert candidates("docs/maps.md") == ["maps.md"]
+    assert candidates("onboard/bundle.py")[0] == "api/onboard/bundle.md"
+    assert candidates("onboard.link") == ["api/onboard/link.md", "api/onboard/link/index.md"]
+    assert candidates("onboard/engines/") == ["api/onboard/engines/index.md"]
+    assert candidates("numpy.float32") == []
 
 
 def test_patterns_of_the_contents_name_a_page_once() -> None:

@@ -1,7 +1,8 @@
-"""Paths of the repository in the text become links, where the site has a page for them.
+"""Paths and modules in the text become links, where the site has a page for them.
 
-The docs name files as ``docs/maps.md`` or ``onboard/bundle.py``: one reads them in the repository,
-too, where they are no links. On the site they lead to the page, or to the reference of the module.
+The docs name files as ``docs/maps.md`` or ``onboard/bundle.py``, docstrings a module as
+``onboard.bundle``: they are read in the repository, too, where they are no links. On the site they
+lead to the page, or to the reference of the module.
 """
 
 from __future__ import annotations
@@ -41,4 +42,7 @@ def candidates(path: str) -> list[str]:
         return [f"api/{path[:-3]}.md", f"api/{path[:-3].removesuffix('/__init__')}/index.md"]
     if path.endswith("/"):
         return [f"api/{path}index.md"]
+    if re.fullmatch(r"(onboard|training|ground)(\.\w+)+", path):
+        inside = path.replace(".", "/")
+        return [f"api/{inside}.md", f"api/{inside}/index.md"]
     return []
