@@ -100,7 +100,7 @@ def targets(page: Path, links: list[str]) -> Iterator[tuple[Path, str]]:
 # --- the built site -----------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_nothing_is_fetched_from_outside(site: Path, pages: dict[Path, Page]) -> None:
     assert len(pages) > 100
     for path, page in pages.items():
@@ -112,7 +112,7 @@ def test_nothing_is_fetched_from_outside(site: Path, pages: dict[Path, Page]) ->
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", style.read_text("utf-8"))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_link_and_anchor_leads_somewhere(pages: dict[Path, Page]) -> None:
     for path, page in pages.items():
         for target, anchor in targets(path, page.links):
@@ -121,7 +121,7 @@ def test_every_link_and_anchor_leads_somewhere(pages: dict[Path, Page]) -> None:
                 assert anchor in pages[target].anchors, (path.name, target.name, anchor)
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_page_is_reached_from_the_first(site: Path, pages: dict[Path, Page]) -> None:
     seen, ahead = set[Path](), [site / "index.html"]
     while ahead:
@@ -132,7 +132,7 @@ def test_every_page_is_reached_from_the_first(site: Path, pages: dict[Path, Page
     assert set(pages) == seen
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_page_of_the_docs_and_every_module_is_there(site: Path) -> None:
     for page in DOCS.rglob("*.md"):
         assert (site / page.relative_to(DOCS).with_suffix(".html")).is_file(), page
@@ -145,7 +145,7 @@ def test_every_page_of_the_docs_and_every_module_is_there(site: Path) -> None:
             assert 'class="doc doc-object doc-module"' in text, module
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_the_site_is_searched_from_the_disk_and_asks_for_nothing(site: Path) -> None:
     with chromium() as browser:
         opened = Opened(browser, site / "index.html")
@@ -183,7 +183,7 @@ def planted(tmp_path: Path) -> Path:
         ("[outside](../README.md)", "README.md"),
     ],
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_broken_link_fails_the_build(
     planted: Path, tmp_path: Path, text: str, complaint: str
 ) -> None:
