@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ def on_files(files: Any, config: Any) -> Any:
         uri = f"notebooks/{path.stem}.md"
         files.append(File.generated(config, uri, content=page(path)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """What leads to a notebook leads to its page."""
+    return re.sub(r"(\]\([^)]*notebooks/[^)/]*)\.ipynb\)", r"\1.md)", markdown)
 
 
 def page(path: Path) -> str:

@@ -37,7 +37,7 @@ def candidates(path: str) -> list[str]:
     if path in BESIDE:
         return [BESIDE[path]]
     if path.startswith("docs/"):
-        return [path.removeprefix("docs/")]
+        return [path.removeprefix("docs/").replace(".ipynb", ".md")]
     if path.endswith(".py"):
         return [f"api/{path[:-3]}.md", f"api/{path[:-3].removesuffix('/__init__')}/index.md"]
     if path.endswith("/"):
