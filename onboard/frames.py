@@ -13,6 +13,8 @@ from onboard.conditions import Condition, LightLimits, lighting
 from onboard.corners import places_of
 from onboard.dead import Fill, plan_fill
 from onboard.errors import FrameError
+from onboard.items import read_item
+from onboard.mosaic import mosaic
 from onboard.profile import Profile
 from onboard.radiometry import Correction
 from onboard.raw import RawFrame
@@ -36,8 +38,8 @@ def open_frame(
     """Open a frame for reading reflectance by window.
 
     Args:
-        path: a GeoTIFF, here or in an object store, the sidecar of raw samples, or raw samples
-            with a sidecar beside them.
+        path: a GeoTIFF, here or in an object store, a STAC item as `onboard.items` names it, the
+            sidecar of raw samples, or raw samples with a sidecar beside them.
         sensor: whose bands are read, in its order.
         profile: of the camera; needed for frames of raw counts.
         crop: the part of the image that is the frame; all of it where omitted.
@@ -48,14 +50,24 @@ def open_frame(
     """
     if profile is not None:
         profile.serve(sensor)
-    sidecar = find_sidecar(path)
+    item = read_item(path)
     frame: OpenFrame
+    if item is not None:
+        found = mosaic(path, item, sensor)
+        frame = Frame(path, sensor, crop, found.vrt)
+        frame.notes += found.notes
+        return _prepared(frame, profile)
+    sidecar = find_sidecar(path)
     if sidecar is None:
         frame = Frame(path, sensor, crop)
     elif crop is not None or isinstance(path, Remote):
         raise FrameError(f"{path}: raw samples are read whole and from a disk; copy them to one")
     else:
         frame = RawFrame(sidecar, sensor)
+    return _prepared(frame, profile)
+
+
+def _prepared(frame: OpenFrame, profile: Profile | None) -> OpenFrame:
     try:
         _prepare(frame, profile)
     except BaseException:

@@ -57,6 +57,7 @@ def write_frame(
                 ENGINE=segmenter.engine.name,
                 PASSES=segmenter.passes,
                 SEED=segmenter.seed,
+                **({} if frame.acquired is None else {"ACQUIRED": frame.acquired}),
             )
         check_written(part, target)
 

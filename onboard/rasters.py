@@ -32,12 +32,12 @@ READ_ERRORS = (RasterioError, OSError)
 GDAL_ERRORS = (*READ_ERRORS, CPLE_BaseError)
 
 
-def reaching(path: Path) -> rasterio.Env:
-    """What has to be entered to read a raster there; every thread has to by itself.
+def reaching(far: bool) -> rasterio.Env:
+    """What has to be entered to read a raster, here or in a store; by every thread for itself.
 
     Without it GDAL complains on standard error, and knows no store but Amazon's.
     """
-    options = gdal_options(os.environ) if isinstance(path, Remote) else {}
+    options = gdal_options(os.environ) if far else {}
     # GDAL finds credentials by itself; boto3 need not be there.
     return rasterio.Env(session=DummySession(), **options)
 

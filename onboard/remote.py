@@ -58,8 +58,7 @@ class Remote(PosixPath):
     @property
     def gdal(self) -> str:
         """What GDAL calls it."""
-        address = str(self)
-        return f"/vsis3/{address[5:]}" if self.scheme == S3 else f"/vsicurl/{address}"
+        return gdal_name(str(self))
 
     def resolve(self, strict: bool = False) -> Remote:
         """Itself: an address is absolute."""
@@ -180,6 +179,23 @@ class Remote(PosixPath):
 def is_address(text: str) -> bool:
     """Whether a text names an object, not a file."""
     return text.partition("://")[0] in SCHEMES and "://" in text
+
+
+def gdal_name(address: str) -> str:
+    """What GDAL calls an object."""
+    return f"/vsis3/{address[5:]}" if address.startswith("s3://") else f"/vsicurl/{address}"
+
+
+def address_of(name: str) -> str:
+    """The address of what GDAL calls so; a file's name is left as it is."""
+    if name.startswith("/vsis3/"):
+        return "s3://" + name[len("/vsis3/") :]
+    return name[len("/vsicurl/") :] if name.startswith("/vsicurl/") else name
+
+
+def is_far(name: str) -> bool:
+    """Whether GDAL has to ask a store or a web server for what it calls so."""
+    return name.startswith(("/vsis3/", "/vsicurl/"))
 
 
 def place(text: str) -> Path:

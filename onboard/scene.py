@@ -341,7 +341,7 @@ class Frame(OpenFrame):
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         try:
-            with reaching(self.path):
+            with reaching(self._far):
                 yield
         except READ_ERRORS as error:
             if self._far:
@@ -510,7 +510,7 @@ def _open(path: Path) -> Any:
 
 def _open_remote(path: Remote) -> Any:
     try:
-        with unlocated_is_fine(), reaching(path):
+        with unlocated_is_fine(), reaching(True):
             return rasterio.open(name_of(path), driver="GTiff")
     except READ_ERRORS as error:
         raise FrameError(
@@ -521,7 +521,7 @@ def _open_remote(path: Remote) -> Any:
 
 def _open_mosaic(path: Path, mosaic: str) -> Any:
     try:
-        with unlocated_is_fine(), reaching(path):
+        with unlocated_is_fine(), reaching(True):
             return rasterio.open(mosaic, driver="VRT")
     except READ_ERRORS as error:
         raise FrameError(

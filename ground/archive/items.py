@@ -23,6 +23,7 @@ from onboard import classes
 from onboard.conditions import condition_names
 from onboard.errors import ProductError
 from onboard.georef import Georef
+from onboard.items import file_of
 from onboard.mapfile import BANDS
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def seen(frame: Path) -> dict[str, Any]:
     Raises:
         OSError: it is not there.
     """
-    found = frame.stat()
+    found = file_of(frame).stat()
     when = datetime.fromtimestamp(found.st_mtime, UTC)
     return {
         "href": str(frame.resolve()),

@@ -76,7 +76,9 @@ def command(
     keys = list(trust) or None
     flight = Flight(slots, engine, passes, seed, keys, reference, profile, not unguided)
     if watch is None:
-        _fly(flight, scenes, outbox, json_file)
+        from onboard.items import expand
+
+        _fly(flight, expand(scenes), outbox, json_file)
     else:
         _serve(flight, watch, outbox, settings, once, limit)
 

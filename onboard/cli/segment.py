@@ -50,9 +50,12 @@ def command(
 ) -> None:
     """Segment frames with BUNDLE into OUT/<scene>.tif.
 
-    The first frame that cannot be read ends the run; those before it are done. With --catalogue or
-    --cluster, which implies it, the others are done as well, and the same command goes on where it
-    was stopped.
+    A SCENE is a GeoTIFF, raw samples with a sidecar, or a STAC item or item collection, whose
+    maps bear the items' names; a path, s3://BUCKET/KEY or https://HOST/PATH.
+
+    The first frame that cannot be read ends the run; those before it are done. Of items the others
+    are done, as they are with --catalogue or --cluster, which implies it; with either the same
+    command goes on where it was stopped.
 
     Six bands, float32: class (0 land, 1 water, 2 cloud, 255 nodata), p_water, p_cloud, entropy,
     aleatoric and epistemic, the last three in nats, entropy = aleatoric + epistemic; NaN where
@@ -60,10 +63,13 @@ def command(
     """
     from onboard import bundle as bundles
     from onboard import engines, files
+    from onboard.errors import FrameError
+    from onboard.items import member_of
     from onboard.profile import load as load_profile
     from onboard.segment import Segmenter
 
     options.check_workers(cluster, workers)
+    scenes = items_of(scenes)
     if catalogue or cluster is not None:
         check_archive(out, window)
         archive = beyond.archive("segment --cluster" if cluster else "segment --catalogue")
@@ -76,8 +82,30 @@ def command(
     segmenter = Segmenter(loaded, engines.load(engine, loaded), passes or loaded.passes, seed)
     check_names(scenes, out)
     files.make_folder(out)
+    failed = 0
     for scene in scenes:
-        write_maps(segmenter, scene, out / f"{scene.stem}.tif", camera, window)
+        try:
+            write_maps(segmenter, scene, out / f"{scene.stem}.tif", camera, window)
+        except FrameError as error:
+            if member_of(scene) is None:
+                raise
+            failed += 1
+            click.echo(f"failed: {error}", err=True)
+    if failed:
+        raise FrameError(
+            f"{failed} of {len(scenes)} frames have no maps, each is named above; mend them or "
+            "leave them out: the others are done"
+        )
+
+
+def items_of(scenes: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Frames, with STAC documents replaced by their items; more of them elsewhere is told."""
+    from onboard.items import expand, more_pages
+
+    for scene in scenes:
+        if more_pages(scene):
+            click.echo(f"note: {scene}: has more pages of items; this one is done", err=True)
+    return expand(scenes)
 
 
 def check_archive(out: Path, window: Crop | None) -> None:
