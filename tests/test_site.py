@@ -293,7 +293,7 @@ def test_every_path_that_the_new_pages_name_exists() -> None:
 
 def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
     printed = {"output_type": "stream", "name": "stdout", "text": ["3 km²\n"]}
-    drawn = {"output_type": "display_data", "data": {"image/png": "QUJD\n", "text/plain": "<F>"}}
+    drawn = {"output_type": "display_data", "data": {"image/jpeg": "QUJD\n", "text/plain": "<F>"}}
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "words"]},
         {"cell_type": "code", "source": ["print(area)"], "outputs": [printed, drawn]},
@@ -304,7 +304,7 @@ def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
         "# Title\nwords",
         "~~~~python\nprint(area)\n~~~~",
         "~~~~text\n3 km²\n~~~~",
-        '<img alt="&lt;F&gt;" src="data:image/png;base64,QUJD">',
+        '<img alt="&lt;F&gt;" src="data:image/jpeg;base64,QUJD">',
         "*[The notebook of this page](n.ipynb)*\n",
     ]
 

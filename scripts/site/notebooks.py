@@ -11,6 +11,8 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
+PICTURES = ("image/jpeg", "image/png")
+
 
 def on_files(files: Any, config: Any) -> Any:
     """Add a page for every notebook; the notebook itself lies beside it, to be taken away."""
@@ -45,11 +47,12 @@ def _cell(cell: dict[str, Any]) -> Iterator[str]:
 def _output(output: dict[str, Any]) -> Iterator[str]:
     """What a cell gave: a picture, else its words."""
     data = output.get("data", {})
-    if "image/png" in data:
-        name = html.escape("".join(data.get("text/plain", "picture")))
-        picture = "".join(data["image/png"]).replace("\n", "")
-        yield f'<img alt="{name}" src="data:image/png;base64,{picture}">'
-        return
+    for kind in PICTURES:
+        if kind in data:
+            name = html.escape("".join(data.get("text/plain", "picture")))
+            picture = "".join(data[kind]).replace("\n", "")
+            yield f'<img alt="{name}" src="data:{kind};base64,{picture}">'
+            return
     text = "".join(output.get("text", data.get("text/plain", ""))).strip("\n")
     if text:
         yield f"~~~~text\n{text}\n~~~~"
