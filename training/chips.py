@@ -12,7 +12,7 @@ import csv
 import hashlib
 import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,11 @@ class ChipFolder:
             by_hand=by_hand,
             waiting=waiting,
         )
+
+    def only(self, chip_id: str) -> ChipFolder:
+        """The folder with one chip of it, small enough to be sent to where it is read."""
+        group = {chip_id: self.groups[chip_id]}
+        return replace(self, path=self.path.resolve(), ids=(chip_id,), groups=group, waiting=())
 
     def check_sensor(self, sensor: Sensor) -> None:
         """Raise `DatasetError` unless the set has every band of ``sensor``."""

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from training.augment import rescale
 from training.calibrate import GRID
 from training.chips import UNKNOWN, Chip, ChipFolder
 from training.ndwi import ndwi
+from training.over import Here, Over
 from training.splits import split_ids
 
 BOOTSTRAP_SEED = 0
@@ -60,8 +62,9 @@ def run(
     seed: int,
     on_chip: Callable[[], None] = lambda: None,
     gsd_m: float | None = None,
+    over: Over | None = None,
 ) -> list[Scored]:
-    """Segment chips one by one.
+    """Segment chips one by one, here or ``over`` the workers of a cluster.
 
     ``gsd_m`` degrades each chip to that ground sample distance first, by blur and resampling; its
     label goes where at least half of a pixel has it, and it is scored there.
@@ -74,15 +77,20 @@ def run(
         raise ConfigError(
             f"--gsd {gsd_m:g}: {folder.path} has {folder.gsd_m:g} m; chips can only be made coarser"
         )
-    segmenter = Segmenter(bundle, engine, passes, seed)
+    where = over or Here(Segmenter(bundle, engine, passes, seed))
     done = []
-    for chip_id in ids:
-        chip = folder.read(chip_id, bundle.sensor)
-        if gsd_m is not None and gsd_m > folder.gsd_m:
-            chip = rescale(chip, gsd_m / folder.gsd_m)
-        done.append(Scored(chip, segmenter.whole(ArrayFrame(chip.reflectance))))
+    for scored in where.each(partial(score, gsd_m), map(folder.only, ids)):
+        done.append(scored)
         on_chip()
     return done
+
+
+def score(gsd_m: float | None, segmenter: Segmenter, folder: ChipFolder) -> Scored:
+    """Segment the only chip of a folder; see `run`."""
+    chip = folder.read(folder.ids[0], segmenter.bundle.sensor)
+    if gsd_m is not None and gsd_m > folder.gsd_m:
+        chip = rescale(chip, gsd_m / folder.gsd_m)
+    return Scored(chip, segmenter.whole(ArrayFrame(chip.reflectance)))
 
 
 def table(bundle: Bundle, results: Sequence[Scored]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from onboard.bundle import Bundle
 from onboard.classes import CLOUD
 from onboard.engines import Engine
 from onboard.errors import ConfigError
+from onboard.frames import open_frame
 from onboard.normalise import Normalisation
 from onboard.oddity import (
     KINDS,
@@ -36,6 +39,7 @@ from onboard.scene import ArrayFrame
 from onboard.segment import Segmenter, Source
 from training import corruptions
 from training.chips import ChipFolder
+from training.over import Here, Over
 from training.scores import auroc
 
 if TYPE_CHECKING:
@@ -192,6 +196,7 @@ def under_corruption(
     ids: Sequence[str],
     seed: int,
     on_chip: Callable[[], None] = lambda: None,
+    over: Over | None = None,
 ) -> dict[str, Any]:
     """How well crops with one thing wrong are told from the same chips as they are.
 
@@ -201,6 +206,7 @@ def under_corruption(
         ids: chips; those smaller than a crop are left out.
         seed: of the corruptions.
         on_chip: called after every chip.
+        over: where it is done; here where omitted.
 
     Returns:
         Plain JSON types: ``crops`` scored as they are, the ``limit``, and of them the share beyond
@@ -209,16 +215,13 @@ def under_corruption(
         alone, and the share ``found`` beyond the limit, by kind in ``found_by``; None where no
         crop was scored.
     """
-    sensor = judge.bundle.sensor
-    ways = corruptions.of(sensor)
-    parts: dict[str, list[Survey]] = {name: [] for name in ("", *ways)}
-    for index, chip_id in enumerate(ids):
-        image = folder.read(chip_id, sensor).reflectance
-        if min(image.shape[:2]) >= SIDE:
-            parts[""].append(judge.survey(ArrayFrame(image)))
-            for number, (name, change) in enumerate(ways.items()):
-                rng = np.random.default_rng([seed, index, number])
-                parts[name].append(judge.survey(ArrayFrame(change(image, rng))))
+    ways = ("", *corruptions.of(judge.bundle.sensor))
+    parts: dict[str, list[Survey]] = {name: [] for name in ways}
+    where = over or Here(judge.segmenter)
+    numbered = ((index, folder.only(chip_id)) for index, chip_id in enumerate(ids))
+    for surveys in where.each(partial(corrupted, judge.oddity, seed), numbered):
+        for name, found in surveys.items():
+            parts[name].append(found)
         on_chip()
     if not parts[""]:
         return {"crops": 0, "note": f"no chip has {SIDE} pixels a side"}
@@ -235,6 +238,26 @@ def under_corruption(
             name: _compared(_pooled(found), usual, limit) for name, found in parts.items()
         },
     }
+
+
+def corrupted(
+    oddity: Oddity, seed: int, segmenter: Segmenter, numbered: tuple[int, ChipFolder]
+) -> dict[str, Survey]:
+    """Surveys of the only chip of a folder: as it is (``""``), and with one thing wrong each.
+
+    Nothing where the chip is smaller than a crop. The number is the chip's among all, for the seed.
+    """
+    index, folder = numbered
+    judge = Judge(segmenter.bundle, oddity, segmenter)
+    sensor = segmenter.bundle.sensor
+    image = folder.read(folder.ids[0], sensor).reflectance
+    if min(image.shape[:2]) < SIDE:
+        return {}
+    found = {"": judge.survey(ArrayFrame(image))}
+    for number, (name, change) in enumerate(corruptions.of(sensor).items()):
+        rng = np.random.default_rng([seed, index, number])
+        found[name] = judge.survey(ArrayFrame(change(image, rng)))
+    return found
 
 
 def _pooled(parts: Sequence[Survey]) -> Crops:
@@ -282,3 +305,13 @@ def listed(judge: Judge, frame: Source) -> dict[str, Any]:
         line[f"{name}_median"] = float(np.median(values)) if values.size else None
         line[f"{name}_max"] = float(values.max()) if values.size else None
     return line
+
+
+def list_frame(oddity: Oddity, segmenter: Segmenter, path: Path) -> dict[str, Any]:
+    """`listed` of a frame that is yet to be opened.
+
+    Raises:
+        FrameError: the frame cannot be used.
+    """
+    with open_frame(path, segmenter.bundle.sensor) as frame:
+        return listed(Judge(segmenter.bundle, oddity, segmenter), frame)

@@ -39,6 +39,8 @@ SPLITS = ("test", "calibration", "train", "all")
 @options.passes
 @options.seed
 @options.trust
+@options.cluster
+@options.workers
 @options.json_file
 def command(
     bundle: Path,
@@ -52,19 +54,31 @@ def command(
     passes: int | None,
     seed: int,
     trust: tuple[Path, ...],
+    cluster: str | None,
+    workers: int | None,
     json_file: Path | None,
 ) -> None:
     """Score BUNDLE on chip folders, each by itself."""
     from rich.progress import Progress
 
+    from ground.archive.cluster import opened
+    from ground.archive.recipe import Recipe
     from onboard import bundle as bundles
     from onboard import engines, files
-    from onboard.frames import open_frame
     from training import evaluate, oddity
     from training.chips import ChipFolder
+    from training.over import Here, Spread
 
+    options.check_workers(cluster, workers)
     loaded = bundles.load(bundle, [engines.set_of(engine)], list(trust) or None)
-    runs = engines.load(engine, loaded)
+    over = None
+    if cluster is not None:
+        recipe = Recipe.of(bundle, engine, passes, seed, list(trust) or None)
+        # Ends with the command, however that ends.
+        workplace = click.get_current_context().with_resource(opened(cluster, workers))
+        workplace.check(recipe.check)
+        over = Spread(recipe, workplace)
+    runs = engines.load(engine, loaded) if over is None else over.engine()
     count = passes or loaded.passes
     folders = [ChipFolder.open(path) for path in chips]
     judge = oddity.Judge.of(loaded, runs, count, seed)
@@ -78,7 +92,7 @@ def command(
         with Progress() as bar:
             task = bar.add_task(folder.name, total=len(ids))
             scored = evaluate.run(
-                loaded, runs, folder, ids, count, seed, partial(bar.advance, task), gsd
+                loaded, runs, folder, ids, count, seed, partial(bar.advance, task), gsd, over
             )
         # Two folders may bear one name; no figures may be lost.
         name = str(folder.path) if folder.name in results else folder.name
@@ -89,7 +103,7 @@ def command(
             with Progress() as bar:
                 task = bar.add_task(f"{folder.name}, corrupted", total=len(ids))
                 advance = partial(bar.advance, task)
-                odd[name] = oddity.under_corruption(judge, folder, ids, seed, advance)
+                odd[name] = oddity.under_corruption(judge, folder, ids, seed, advance, over)
             _show_odd(name, odd[name])
         if page is not None:
             from training import report as pages
@@ -99,11 +113,12 @@ def command(
             click.echo(f"{page / f'{folder.name}-{split}.html'}: written")
     listed: dict[str, Any] = {}
     if judge is not None:
-        for path in scenes:
+        where = over or Here(judge.segmenter)
+        lines = where.each(partial(oddity.list_frame, judge.oddity), scenes)
+        for path, line in zip(scenes, lines, strict=True):
             scene = str(path) if path.stem in listed else path.stem
-            with open_frame(path, loaded.sensor) as frame:
-                listed[scene] = oddity.listed(judge, frame)
-            _show(scene, listed[scene])
+            listed[scene] = line
+            _show(scene, line)
     report = {
         "bundle": loaded.name,
         "model_id": loaded.model_id.hex(),
