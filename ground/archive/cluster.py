@@ -12,7 +12,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -65,8 +65,12 @@ class Cluster(Closing):
         client: of `distributed`.
     """
 
-    def __init__(self, client: Client, made: Any = None) -> None:
-        self.client, self._made = client, made
+    def __init__(self, client: Client, made: Any = None, on: Sequence[str] | None = None) -> None:
+        self.client, self._made, self._on = client, made, on
+
+    def part(self, count: int) -> Cluster:
+        """The first ``count`` of the workers that are there now; they end with the whole."""
+        return Cluster(self.client, self._made, sorted(self.client.nthreads())[:count])
 
     @property
     def local(self) -> bool:
@@ -136,8 +140,9 @@ class Cluster(Closing):
 
     def _room(self) -> int:
         """How many tasks may be out."""
-        threads_there: dict[str, int] = self.client.nthreads()
-        return AHEAD * max(1, sum(threads_there.values()))
+        there: dict[str, int] = self.client.nthreads()
+        ours = there if self._on is None else [one for one in self._on if one in there]
+        return AHEAD * max(1, sum(there[one] for one in ours))
 
     def _round(
         self, work: Callable[[T], R], many: Iterable[T], room: Callable[[], int]
@@ -148,7 +153,9 @@ class Cluster(Closing):
         try:
             while True:
                 for asked in islice(waiting, max(0, room() - len(out))):
-                    future = self.client.submit(_on_worker, work, asked, pure=False)
+                    future = self.client.submit(
+                        _on_worker, work, asked, pure=False, workers=self._on
+                    )
                     out[future.key] = (future, asked)
                     future.add_done_callback(ready.put)
                 if not out:
@@ -266,15 +273,22 @@ def _local(workers: int | None) -> Cluster:
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
     }
     with dask.config.set(settings):
-        made = LocalCluster(
-            n_workers=workers or os.cpu_count() or 1,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address=None,
-            # Results are small; what an engine takes, it takes.
-            memory_limit=0,
-            silence_logs=logging.CRITICAL,
-        )
+        try:
+            made = LocalCluster(
+                n_workers=workers or os.cpu_count() or 1,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                # None would be every address of this machine, at a port that may be taken.
+                dashboard_address="127.0.0.1:0",
+                # Results are small; what an engine takes, it takes.
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+            )
+        except RuntimeError as error:
+            raise ClusterError(
+                f"--cluster {LOCAL}: its workers do not start ({error}); ask for fewer with "
+                "--workers, or leave --cluster out and work in one process"
+            ) from error
         return Cluster(Client(made, set_as_default=False), made)
 
 
