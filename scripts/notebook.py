@@ -67,6 +67,9 @@ def executed(path: Path) -> Any:
     for cell in book.cells:
         # When it ran, and on which Python, would be another change every time.
         cell.metadata.pop("execution", None)
+        # What libraries murmur on a slow machine, of caches they build, is no output of the cell.
+        if "outputs" in cell:
+            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
     book.metadata["language_info"] = {"name": "python"}
     return book
 
