@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from onboard import labelling
+from training import scores
 from training.chips import Chip
 from training.lab.ground import Effort, Ground
 from training.lab.learner import Floats, Learned, learn, say
@@ -135,7 +136,8 @@ def run(ground: Ground, effort: Effort) -> Outcome:
 
 
 def _iou(learned: Learned, ground: Ground, effort: Effort) -> float:
-    return say(learned, ground.judge, effort.passes).figures()["iou"]
+    said = say(learned, ground.judge, effort.passes)
+    return scores.iou(said.mean >= 0.5, said.true)
 
 
 def _judged(best: float, random: float, most: int) -> Verdict:

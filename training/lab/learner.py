@@ -108,11 +108,14 @@ class Learned:
         ).astype(np.float32)[None]
 
     @functools.cached_property
-    def _parts(self) -> tuple[keras.Model, keras.Model]:
+    def _parts(self) -> tuple[Any, Any]:
         """Tile → base logits and features; features and masks → correction of the water logit.
 
         What masks do not reach is computed once however many passes follow, as engines do it.
+        Both are graphs, one for every size of tile and number of passes.
         """
+        import tensorflow as tf
+
         sites = corrected_sites(self.network)
         blocks = ["enc" if site.stride == self.network.stride else "dec" for site in sites]
         levels = [(site.stride // STEM_STRIDE).bit_length() - 1 for site in sites]
@@ -123,20 +126,22 @@ class Learned:
         base = ops.nn.depth_to_space(self.model.get_layer("head").output, STEM_STRIDE)
         tile, *masks = self.model.inputs
         lifted = self.model.get_layer(f"lift_{sites[-1].name}").output
+        look = keras.Model(tile, [base, *features])
+        correct = keras.Model([*features, *masks], lifted)
         return (
-            keras.Model(tile, [base, *features]),
-            keras.Model([*features, *masks], lifted),
+            tf.function(lambda tiles: look(tiles, training=False)),
+            tf.function(lambda given: correct(given, training=False)),
         )
 
     def seen(self, tiles: npt.NDArray[np.float32]) -> list[Any]:
         """What all passes share of tiles ``(N, H, W, bands)``: base logits, and features."""
-        return list(self._parts[0](tiles, training=False))
+        return list(self._parts[0](ops.convert_to_tensor(tiles)))
 
     def corrected(self, seen: Sequence[Any], masks: Masks) -> npt.NDArray[np.float32]:
         """Water logits of passes over what was `seen`, ``(N or T, H, W)``."""
         base, *features = seen
         drawn = [ops.convert_to_tensor(masks[f"mask_{site.name}"]) for site in self.network.sites]
-        moved = self._parts[1]([*features, *drawn], training=False)
+        moved = self._parts[1]([*features, *drawn])
         return np.asarray(ops.convert_to_numpy(base[..., :1] + moved), np.float32)[..., 0]
 
     def logits(
