@@ -16,7 +16,7 @@ from training.lab.outcome import Measured, Outcome, Panel, Series, Verdict
 
 TARGET = 0.95
 """Of the IoU with all labels."""
-FIRST, ROUNDS = 0.08, 6
+FIRST, ROUNDS = 0.08, 5
 QUICK_ROUNDS = 3
 """Share of the pool that is labelled at the start, and that every round adds; rounds."""
 JUDGING_PASSES = 10
