@@ -102,6 +102,17 @@ class Trainer:
         self._momentum = config.average
         self._average: Weights = self._net.get_weights()
         self._steps = 0
+        self._prior = prior
+        self._start = [np.array(variable) for variable in self._state()]
+
+    def begin(self, seed: int) -> None:
+        """Forget everything learned: as a new trainer whose random weights are of this seed."""
+        for variable, value in zip(self._state(), self._start, strict=True):
+            variable.assign(value)
+        keras.utils.set_random_seed(seed)
+        self._net.set_weights(build(self._shape, self._prior).get_weights())
+        self._average = self._net.get_weights()
+        self._steps = 0
 
     def _learner(self) -> keras.Model:
         """Noise or masks in, logits out; losses of prior and rates added on the way."""

@@ -147,15 +147,36 @@ def test_passes_over_a_shared_look_are_those_of_the_whole_network(noise: learner
     learned = learner.Learned(
         networks.build(NETWORK), NETWORK, Normalisation((0.2,) * 4, (0.1,) * 4), noise
     )
-    drawn = noise(NETWORK, 25, 32, np.random.default_rng([9, 7]))
-    if noise is not learner.silent:
-        # `logits` draws them by `TOGETHER`.
-        rng = np.random.default_rng([9, 7])
-        parts = [noise(NETWORK, count, 32, rng) for count in (learner.TOGETHER, 5)]
-        drawn = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    whole = predict(learned.model, {"tile": np.repeat(learned.tile(chip), 25, 0), **drawn})
-    np.testing.assert_allclose(learned.logits(chip, 25, 9), whole[..., 0], atol=1e-5)
+    drawn = noise(NETWORK, 7, 32, np.random.default_rng(9))
+    whole = predict(learned.model, {"tile": np.repeat(learned.tile(chip), 7, 0), **drawn})
+    found = learned.corrected(learned.seen(learned.tile(chip)), drawn)
+    np.testing.assert_allclose(found, whole[..., 0], atol=1e-5)
     np.testing.assert_allclose(learned.cloud(chip), whole[0, ..., 1], atol=1e-5)
+
+
+def test_a_training_begun_anew_is_one_of_its_own_seed() -> None:
+    chips = [replace(some_chip(), id=str(i)) for i in range(3)]
+    effort = ground.QUICK._replace(widths=(4, 6), crop=32, steps=2)
+
+    def weights(seed: int) -> list[np.ndarray]:
+        return learner.learn(chips, effort, seed, learned_dropout=True).model.get_weights()
+
+    # The second and the third of a graph that the first has traced; the last of a new one.
+    first, other, again = weights(1), weights(2), weights(1)
+    learner._trainer.cache_clear()
+    for one, same, new, elsewhere in zip(first, again, weights(2), other, strict=True):
+        np.testing.assert_array_equal(one, same)
+        np.testing.assert_array_equal(elsewhere, new)
+    assert any((one != elsewhere).any() for one, elsewhere in zip(first, other, strict=True))
+
+
+def test_every_chip_has_masks_of_its_own() -> None:
+    learned = learner.Learned(
+        networks.build(NETWORK), NETWORK, Normalisation((0.2,) * 4, (0.1,) * 4), learner.channels
+    )
+    one = learned.logits(some_chip(), 3)
+    np.testing.assert_array_equal(one, learned.logits(some_chip(), 3))
+    assert (one != learned.logits(replace(some_chip(), id="two"), 3)).any()
 
 
 def test_the_parts_of_what_passes_say_add_up() -> None:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from onboard import labelling
-from training import scores
 from training.chips import Chip
 from training.lab.ground import Effort, Ground
 from training.lab.learner import Floats, Learned, learn, say
@@ -136,8 +135,7 @@ def run(ground: Ground, effort: Effort) -> Outcome:
 
 
 def _iou(learned: Learned, ground: Ground, effort: Effort) -> float:
-    said = say(learned, ground.judge, effort.passes)
-    return scores.iou(said.mean >= 0.5, said.true)
+    return say(learned, ground.judge, effort.passes).figures("iou")["iou"]
 
 
 def _judged(best: float, random: float, most: int) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +24,7 @@ from training.config import TrainConfig
 from training.lab.ground import Effort, refs
 from training.placement import corrected_sites
 from training.stream import Batch, TrainingStream, measure_normalisation, random_masks
-from training.trainer import Trainer
+from training.trainer import Trainer, build
 
 Floats = npt.NDArray[np.floating[Any]]
 Masks = dict[str, npt.NDArray[np.float32]]
@@ -147,8 +148,12 @@ class Learned:
     def logits(
         self, chip: Chip, passes: int, seed: int = 0, noise: Noise | None = None
     ) -> npt.NDArray[np.float32]:
-        """Water logits of passes ``(T, H, W)``."""
-        rng = np.random.default_rng([seed, 7])
+        """Water logits of passes ``(T, H, W)``, by masks of the chip's own.
+
+        As in flight, where every scene has its own: the chance of the draw then averages out over
+        chips, where common masks would lean the figures of all of them to one side.
+        """
+        rng = np.random.default_rng([seed, 7, *hashlib.sha256(chip.id.encode()).digest()])
         tile, found = self.tile(chip), []
         seen = self.seen(tile)
         for start in range(0, passes, TOGETHER):
@@ -184,17 +189,27 @@ def learn(
         changes: settings that differ from the recipe, by name.
     """
     config = settings(effort, seed, **changes)
-    keras.utils.set_random_seed(seed)
     network = Network(bands=len(VNIR4.bands), widths=config.widths, rate=config.dropout)
     normalisation = measure_normalisation(refs(chips), VNIR4, config.log_floor)
     stream = NoisyStream(refs(chips), VNIR4, network, normalisation, config, noise=noise)
-    trainer = Trainer(network, config, effort.steps, len(chips))
+    # Only the prior asks for the number of chips.
+    count = len(chips) if config.length_scale or config.learned_dropout else 1
+    trainer = _trainer(network, replace(config, seed=0), effort.steps, count)
+    trainer.begin(seed)
     done = 0
     while done < effort.steps:
         trainer.epoch(stream, lambda step, of: None)
         stream.epoch += 1
         done += len(stream)
-    return Learned(trainer.averaged(), trainer.network, normalisation, noise)
+    model = build(network)
+    model.set_weights(trainer.averaged().get_weights())
+    return Learned(model, trainer.network, normalisation, noise)
+
+
+@functools.lru_cache(maxsize=4)
+def _trainer(network: Network, config: TrainConfig, steps: int, chips: int) -> Trainer:
+    """A trainer to begin anew with: tracing its graph takes as long as sixty steps of it."""
+    return Trainer(network, config, steps, chips)
 
 
 @dataclass(frozen=True)
@@ -237,12 +252,26 @@ class Said:
         """Mutual information ``(N,)``, nats."""
         return np.maximum(self.entropy - self.aleatoric, 0)
 
-    def figures(self) -> dict[str, float]:
-        """Those of `training.scores.figures` at the threshold 1/2, and the IoU."""
-        return {
-            "iou": scores.iou(self.mean >= 0.5, self.true),
-            **scores.figures(self.mean, self.entropy, self.epistemic, self.true, 0.5),
-        }
+    def figures(self, *keys: str) -> dict[str, float]:
+        """Some of `FIGURES`, at the threshold 1/2, by name."""
+        return {key: FIGURES[key](self) for key in keys}
+
+    @functools.cached_property
+    def wrong(self) -> npt.NDArray[np.bool_]:
+        """Where the mask is wrong ``(N,)``."""
+        return np.asarray((self.mean >= 0.5) != self.true)
+
+
+FIGURES: dict[str, Callable[[Said], float]] = {
+    "iou": lambda said: scores.iou(said.mean >= 0.5, said.true),
+    "nll": lambda said: scores.log_loss(said.mean, said.true),
+    "ece": lambda said: scores.calibration_error(said.mean, said.true),
+    "error_auroc_entropy": lambda said: scores.auroc(said.entropy, said.wrong),
+    "error_auroc_epistemic": lambda said: scores.auroc(said.epistemic, said.wrong),
+    "mean_entropy": lambda said: float(said.entropy.mean()),
+    "mean_aleatoric": lambda said: float(said.aleatoric.mean()),
+    "mean_epistemic": lambda said: float(said.epistemic.mean()),
+}
 
 
 def say(

@@ -33,7 +33,7 @@ def run(ground: Ground, effort: Effort) -> Outcome:
     for seed in range(1, effort.seeds + 1):
         for name, changes in recipes.items():
             learned = learn(ground.pool, effort, seed, clouds=OVERCAST, **changes)
-            water = say(learned, judged, effort.passes, seed).figures()["iou"]
+            water = say(learned, judged, effort.passes, seed).figures("iou")["iou"]
             found[name].append((water, _cloud_iou(learned, judged)))
     both = {name: float(np.mean([sum(pair) / 2 for pair in v])) for name, v in found.items()}
     best = max(value for name, value in both.items() if name != LEARNED)

@@ -39,12 +39,12 @@ def run(ground: Ground, effort: Effort) -> Outcome:
                     ground.pool, effort, seed, dropout=rate, length_scale=scale, weight_decay=0.0
                 )
                 said = say(learned, ground.judge, effort.passes, seed)
-                found.setdefault((f"{rate:g}", scale), []).append(said.figures())
+                found.setdefault((f"{rate:g}", scale), []).append(said.figures(*KEYS))
         learned = learn(
             ground.pool, effort, seed, length_scale=1.0, weight_decay=0.0, learned_dropout=True
         )
         own = {f"rate {s.name}": s.rate for s in learned.network.sites}
-        figures = say(learned, ground.judge, effort.passes, seed).figures()
+        figures = say(learned, ground.judge, effort.passes, seed).figures(*KEYS)
         found.setdefault((LEARNED, 1.0), []).append({**figures, **own})
     nll = {key: _mean(values, "nll") for key, values in found.items()}
     grid = [key for key in nll if key[0] != LEARNED]

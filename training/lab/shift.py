@@ -97,7 +97,9 @@ def run(ground: Ground, effort: Effort) -> Outcome:
                     for chip, attack in zip(ground.judge, attacks, strict=True)
                 ]
                 said = say(learned, chips, effort.passes, seed)
-                course.setdefault(degree, []).append(said.figures())
+                course.setdefault(degree, []).append(
+                    said.figures("iou", "mean_entropy", "mean_epistemic")
+                )
     warned = {name: _warned(course) for name, course in courses.items()}
     fair = {name: early for name, early in warned.items() if name != FGSM}
     return Outcome(
