@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ground.receive import Reception
     from onboard.chip import Chip
     from onboard.link.alerts import Alert
+    from onboard.product import Product
     from onboard.rawchip import RawChip
     from onboard.reference_water import PermanentWater
 
@@ -176,60 +178,59 @@ def _deliver(reception: Reception, out: Path, reference: PermanentWater | None) 
 
 
 def _to_json(reception: Reception, files: list[Delivery]) -> dict[str, Any]:
-    import dataclasses
-
     from onboard.link import acks, housekeeping
 
-    products = [
-        {
-            "id": product.product_id.hex(),
-            "subject": product.subject,
-            "bytes": len(data),
-            "acquired_ms": product.acquired_ms,
-            "statistics": dataclasses.asdict(product.statistics),
-            "written": [path.name for path in written.paths],
-            "problem": written.problem,
-        }
-        for (data, product), written in zip(reception.products, files, strict=True)
-    ]
-    alerts = [
-        {
-            **dataclasses.asdict(alert),
-            "frame_id": alert.frame_id.hex(),
-            "confidence": alert.confidence,
-        }
-        for alert in reception.alerts
-    ]
-    chips = [
-        {
-            "id": chip.chip_id.hex(),
-            "scene_id": chip.scene_id.hex(),
-            "bytes": len(data),
-            "worth": chip.worth,
-            "written": _place(chip),
-        }
-        for data, chip in reception.chips
-    ]
-    raws = [
-        {
-            "id": raw.raw_id.hex(),
-            "scene_id": raw.scene_id.hex(),
-            "row": raw.row,
-            "col": raw.col,
-            "shape": list(raw.samples.shape),
-            "bytes": len(data),
-            "written": _place(raw),
-        }
-        for data, raw in reception.raws
-    ]
+    made = zip(reception.products, files, strict=True)
     return {
-        "products": products,
-        "chips": chips,
-        "raw": raws,
-        "alerts": alerts,
+        "products": [_product(product, len(data), one) for (data, product), one in made],
+        "chips": [_chip(chip, len(data)) for data, chip in reception.chips],
+        "raw": [_raw(raw, len(data)) for data, raw in reception.raws],
+        "alerts": [_alert(alert) for alert in reception.alerts],
         "housekeeping": [housekeeping.to_json(state) for state in reception.housekeeping],
         "commands": [acks.to_json(ack) for ack in reception.acks],
         "report": reception.report.to_json(),
+    }
+
+
+def _product(product: Product, size: int, written: Delivery) -> dict[str, Any]:
+    return {
+        "id": product.product_id.hex(),
+        "subject": product.subject,
+        "bytes": size,
+        "acquired_ms": product.acquired_ms,
+        "statistics": dataclasses.asdict(product.statistics),
+        "written": [path.name for path in written.paths],
+        "problem": written.problem,
+    }
+
+
+def _alert(alert: Alert) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(alert),
+        "frame_id": alert.frame_id.hex(),
+        "confidence": alert.confidence,
+    }
+
+
+def _chip(chip: Chip, size: int) -> dict[str, Any]:
+    return {
+        "id": chip.chip_id.hex(),
+        "scene_id": chip.scene_id.hex(),
+        "bytes": size,
+        "worth": chip.worth,
+        "written": _place(chip),
+    }
+
+
+def _raw(raw: RawChip, size: int) -> dict[str, Any]:
+    return {
+        "id": raw.raw_id.hex(),
+        "scene_id": raw.scene_id.hex(),
+        "row": raw.row,
+        "col": raw.col,
+        "shape": list(raw.samples.shape),
+        "bytes": size,
+        "written": _place(raw),
     }
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from onboard.cli import options
 from onboard.errors import BundleError, FrameError
+
+if TYPE_CHECKING:
+    from ground.archive.recipe import Recipe
+    from training.over import Spread
 
 SPLITS = ("test", "calibration", "train", "all")
 
@@ -59,25 +65,19 @@ def command(
     json_file: Path | None,
 ) -> None:
     """Score BUNDLE on chip folders, each by itself."""
-    from rich.progress import Progress
-
-    from ground.archive.cluster import opened
     from ground.archive.recipe import Recipe
     from onboard import bundle as bundles
     from onboard import engines, files
     from training import evaluate, oddity
     from training.chips import ChipFolder
-    from training.over import Here, Spread
+    from training.over import Here
 
     options.check_workers(cluster, workers)
     loaded = bundles.load(bundle, [engines.set_of(engine)], list(trust) or None)
     over = None
     if cluster is not None:
         recipe = Recipe.of(bundle, engine, passes, seed, list(trust) or None)
-        # Ends with the command, however that ends.
-        workplace = click.get_current_context().with_resource(opened(cluster, workers))
-        workplace.check(recipe.check)
-        over = Spread(recipe, workplace)
+        over = _spread(recipe, cluster, workers)
     runs = engines.load(engine, loaded) if over is None else over.engine()
     count = passes or loaded.passes
     folders = [ChipFolder.open(path) for path in chips]
@@ -89,20 +89,15 @@ def command(
     odd: dict[str, Any] = {}
     for folder in folders:
         ids = evaluate.chips_of(folder, split)
-        with Progress() as bar:
-            task = bar.add_task(folder.name, total=len(ids))
-            scored = evaluate.run(
-                loaded, runs, folder, ids, count, seed, partial(bar.advance, task), gsd, over
-            )
+        with _bar(folder.name, len(ids)) as advance:
+            scored = evaluate.run(loaded, runs, folder, ids, count, seed, advance, gsd, over)
         # Two folders may bear one name; no figures may be lost.
         name = str(folder.path) if folder.name in results else folder.name
         results[name] = evaluate.table(loaded, scored)
         _show(f"{name}, {split} places", results[name])
         odd[name] = None
         if judge is not None and gsd is None and not no_odd:
-            with Progress() as bar:
-                task = bar.add_task(f"{folder.name}, corrupted", total=len(ids))
-                advance = partial(bar.advance, task)
+            with _bar(f"{folder.name}, corrupted", len(ids)) as advance:
                 odd[name] = oddity.under_corruption(judge, folder, ids, seed, advance, over)
             _show_odd(name, odd[name])
         if page is not None:
@@ -133,6 +128,25 @@ def command(
     }
     if json_file is not None:
         files.write_text(json_file, json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+
+def _spread(recipe: Recipe, cluster: str, workers: int | None) -> Spread:
+    """A cluster whose workers can all do it; it ends with the command, however that ends."""
+    from ground.archive.cluster import opened
+    from training.over import Spread
+
+    workplace = click.get_current_context().with_resource(opened(cluster, workers))
+    workplace.check(recipe.check)
+    return Spread(recipe, workplace)
+
+
+@contextlib.contextmanager
+def _bar(what: str, count: int) -> Iterator[Callable[[], None]]:
+    """A progress bar, and what moves it on by one."""
+    from rich.progress import Progress
+
+    with Progress() as bar:
+        yield partial(bar.advance, bar.add_task(what, total=count))
 
 
 def _frames(named: tuple[Path, ...]) -> list[Path]:
