@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def main() -> int:
         material = Material(real, generated, unlabelled, VNIR4, given.runs)
         for trial in TRIALS:
             if given.only == trial.name or (given.only is None and not given.judge):
-                train(trial, material, lambda epoch, name=trial.name: _say(name, epoch))  # type: ignore[misc]
+                train(trial, material, partial(_say, trial.name))
         if given.only is None:
             _show(report(material), given.write)
     except FloodsatError as error:

@@ -59,7 +59,7 @@ def _fax_plane(plane: Bytes) -> int:
         out, "TIFF", compression="group4", tiffinfo={278: rows}
     )
     with Image.open(out) as tif:
-        return int(sum(tif.tag_v2[279]))  # type: ignore[attr-defined]
+        return int(sum(tif.tag_v2[279]))  # type: ignore[attr-defined]  # of a TIFF
 
 
 def jbig(mask: Bytes) -> int | None:

@@ -303,7 +303,7 @@ def disc(diameter: int) -> list[tuple[int, int]]:
 
 
 def opened(flags: Flags, element: list[tuple[int, int]]) -> Flags:
-    """Opening: all places of the element that lie within what is true.
+    """Opening: all places of the element that lie within what is true, ``(H, W)``.
 
     Beyond the frame's edge everything counts as true: a change goes on there.
     """
@@ -317,7 +317,7 @@ def opened(flags: Flags, element: list[tuple[int, int]]) -> Flags:
 
 
 def dilated(flags: Flags, element: list[tuple[int, int]]) -> Flags:
-    """Where an element of odd size around a pixel meets what is true."""
+    """Where an element of odd size around a pixel meets what is true, ``(H, W)``."""
     size = len(element)
     padded = np.pad(flags, size // 2, constant_values=False)
     height, width = flags.shape

@@ -291,7 +291,7 @@ def _centre(georef: Georef) -> str:
 
 
 def scale_top(nats: Floats, share: float = SCALED) -> float:
-    """Return the end of a scale that holds ``share`` per cent of a map, rounded up."""
+    """Return the end of a scale that holds ``share`` per cent of a map ``(H, W)``, rounded up."""
     seen = nats[np.isfinite(nats)]
     peak = float(np.percentile(seen, share)) if seen.size else 0.0
     if peak <= 0.0:

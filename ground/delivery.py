@@ -79,7 +79,7 @@ def write_sheet(
         sheet: what is drawn.
         folder: where to.
         stem: what the names begin with.
-        rgb: the frame, for the quicklook; see `ground.quicklook.write_quicklook`.
+        rgb: the frame ``(H, W, 3)``, for the quicklook; see `ground.quicklook.write_quicklook`.
 
     Returns:
         The files, and the STAC item that describes them, which is not written yet.

@@ -198,7 +198,7 @@ def score(mask: U8, truth: U8) -> Scores:
 
 
 def cloud_iou(mask: U8, truth: U8) -> float:
-    """Intersection over union of cloud, over pixels with data; NaN without any cloud."""
+    """Intersection over union of cloud in ``(H, W)`` classes with data; NaN without any cloud."""
     data = (truth != classes.NODATA) & (mask != classes.NODATA)
     said, true = data & (mask == classes.CLOUD), data & (truth == classes.CLOUD)
     either = int((said | true).sum())

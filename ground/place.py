@@ -63,7 +63,7 @@ def pixel_to_crs(georef: Georef, columns: F64, rows: F64) -> tuple[F64, F64]:
 
 
 def pixel_to_lonlat(georef: Georef, columns: F64, rows: F64) -> tuple[F64, F64]:
-    """Map pixel positions to longitude and latitude in degrees, WGS 84.
+    """Map pixel positions to longitude and latitude in degrees, WGS 84, arrays of any one shape.
 
     Raises:
         ProductError: the frame has no coordinates, or its CRS is unknown.
@@ -110,7 +110,7 @@ def ground_matrix(georef: Georef) -> F64 | None:
 
 
 def pixel_size(matrix: F64) -> tuple[float, float]:
-    """Return a pixel's width and height on the ground, in metres."""
+    """Return a pixel's width and height, metres, of the ``(2, 2)`` that `ground_matrix` gives."""
     return float(np.hypot(*matrix[:, 0])), float(np.hypot(*matrix[:, 1]))
 
 

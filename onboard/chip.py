@@ -145,7 +145,7 @@ def _part(grid: Georef, tile: Tile) -> Georef:
 
 
 def steps(reflectance: Array) -> Array:
-    """Reflectance as int16 in steps of ``STEP``; what an int16 cannot hold is cut to it."""
+    """Reflectance of any shape as int16 in steps of ``STEP``; what int16 cannot hold is cut."""
     bounds = np.iinfo(np.int16)
     scaled = np.nan_to_num(np.rint(reflectance / np.float32(STEP)))
     return np.asarray(np.clip(scaled, bounds.min, bounds.max).astype(np.int16))

@@ -77,7 +77,7 @@ def fit_corners(path: Path, corners: Array, width: int, height: int) -> Fit:
 
 
 def unwrapped(longitude: Floats) -> Floats:
-    """Longitudes as near to the first as can be, so that a frame may lie on the antimeridian."""
+    """Longitudes ``(N,)`` near the first one, degrees: a frame may lie on the antimeridian."""
     return np.asarray(longitude[0] + (longitude - longitude[0] + 180.0) % 360.0 - 180.0)
 
 

@@ -26,12 +26,12 @@ class Writer:
         self._coder = constriction.stream.queue.RangeEncoder()
 
     def bits(self, bits: Array, chances: Array) -> None:
-        """Write bits, 0 and 1, by the chances (float64) that they are 1."""
+        """Write bits ``(n,)``, 0 and 1, by the chances, float64 ``(n,)``, that they are 1."""
         if bits.size:
             self._coder.encode(bits.astype(np.int32), _MODEL, chances)
 
     def even(self, bits: Array) -> None:
-        """Write bits of which nothing is known."""
+        """Write bits ``(n,)`` of which nothing is known."""
         self.bits(bits, np.full(bits.size, _EVEN))
 
     def fixed(self, value: int, width: int) -> None:
@@ -73,7 +73,7 @@ class Reader:
             raise ProductError("a coded stream makes no sense; receive it again") from error
 
     def even(self, count: int) -> Bytes:
-        """Read bits of which nothing was known."""
+        """Read bits of which nothing was known, uint8 ``(count,)``."""
         return self.bits(np.full(count, _EVEN))
 
     def fixed(self, width: int) -> int:

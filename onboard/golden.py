@@ -74,7 +74,7 @@ def run(bundle: Bundle, engine: Engine, image: Array, passes: int) -> Moments:
 
 
 def coarse(moment: Array) -> Array:
-    """A moment in steps of 1/`STEPS`, uint8, for engines with a wide tolerance."""
+    """A moment of any shape in steps of 1/`STEPS`, uint8, for engines with a wide tolerance."""
     return np.asarray(np.rint(np.asarray(moment, np.float64) * STEPS), np.uint8)
 
 

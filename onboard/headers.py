@@ -30,4 +30,4 @@ def decode_header(data: bytes, what: str) -> dict[int, Any]:
         raise ProductError(f"{what}'s header is no CBOR ({type(error).__name__})") from error
     if not same:
         raise ProductError(f"{what}'s header is not a canonical CBOR map")
-    return header  # type: ignore[no-any-return]
+    return header  # type: ignore[no-any-return]  # cbor2 gives Any

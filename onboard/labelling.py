@@ -116,7 +116,7 @@ def choose(
 
     Args:
         epistemic: mean mutual information of each candidate, nats; the earlier wins a draw.
-        described: features of each candidate.
+        described: features ``(F,)`` of each candidate.
         count: how many at most.
         least: mutual information that a tile must have, nats.
     """

@@ -12,7 +12,7 @@ from onboard.arrays import Array
 
 
 def mirror(start: int, count: int, size: int) -> Array:
-    """Indices ``start … start+count-1``, those outside ``0 … size-1`` reflected at the border.
+    """Indices ``start … start+count-1``, those outside ``0 … size-1`` reflected: ``(count,)``.
 
     The border sample itself is repeated (…2 1 0 | 0 1 2…), so even one row can be mirrored.
     """

@@ -90,7 +90,7 @@ class Net(NamedTuple):
 
 
 def from_layers(layers: list[tuple[Array, Array, int]]) -> Net:
-    """A net of three layers of whole numbers: weights, bias and shift each.
+    """A net of three layers of whole numbers: weights ``(in, out)``, bias ``(out,)`` and shift.
 
     Raises:
         ProductError: the layers do not fit each other, or a sum could pass 2^24.

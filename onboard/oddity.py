@@ -202,7 +202,7 @@ class Tail:
     scale: float
 
     def decades(self, value: Array) -> Array:
-        """``-log10`` of how likely a larger value is; below `start` it only orders."""
+        """``-log10`` of how likely larger values are, ``(N,)``; below `start` it only orders."""
         return np.asarray((value - self.start) / self.scale / math.log(10) - math.log10(TAIL))
 
 
@@ -253,7 +253,7 @@ class Oddity:
         return found
 
     def decades(self, features: Features, epistemic: Array | None = None) -> dict[str, Array]:
-        """Kind → how rare its number is on the calibration crops, in decades."""
+        """Kind → how rare its number is on the calibration crops, ``(N,)``, in decades."""
         found = self.values(features, epistemic)
         return {kind: self.tails[kind].decades(value) for kind, value in found.items()}
 

@@ -42,19 +42,19 @@ def check(product: Product, by: Tables, guide: Bytes | None) -> None:
 
 
 def guide_of(reference: Bytes) -> Bytes:
-    """A guide out of a reference on the product's grid: 1 permanent water, 0 all else."""
+    """A guide out of a reference ``(H, W)`` on the product's grid: 1 permanent water, else 0."""
     from onboard.reference_water import PERMANENT
 
     return np.asarray(reference == PERMANENT, np.uint8)
 
 
 def fingerprint(guide: Bytes) -> bytes:
-    """A check value of a guide: CRC-32 of its bits, row by row."""
+    """A check value of a guide ``(H, W)``: CRC-32 of its bits, row by row."""
     return zlib.crc32(np.packbits(guide).tobytes()).to_bytes(4, "big")
 
 
 def encode(product: Product, by: Tables, guide: Bytes | None) -> bytes:
-    """The rasters' bytes."""
+    """The rasters' bytes; ``guide`` is uint8 ``(H, W)`` of 0 and 1, on the product's grid."""
     writer, mask, nets = Writer(), product.mask, by.nets
     nodata, cloud, water = (
         (mask == value).astype(np.uint8) for value in (classes.NODATA, classes.CLOUD, classes.WATER)
@@ -75,7 +75,7 @@ def encode(product: Product, by: Tables, guide: Bytes | None) -> bytes:
 def decode(
     data: bytes, grid: Georef, counts: Statistics, by: Tables, guide: Bytes | None
 ) -> tuple[Bytes, Bytes, Bytes]:
-    """Undo `encode`: the mask and the two maps.
+    """Undo `encode`: the mask ``(H, W)`` and the two maps over blocks, all uint8.
 
     Raises:
         ProductError: the stream is not one that `encode` can make.

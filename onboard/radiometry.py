@@ -28,14 +28,14 @@ Samples = Callable[[int, int, int, int], "tuple[Array, Array]"]
 
 
 def radiance(dn: Floats, band: Calibration) -> Floats:
-    """Spectral radiance of counts, W m⁻² sr⁻¹ µm⁻¹."""
+    """Spectral radiance of counts, W m⁻² sr⁻¹ µm⁻¹, of their shape."""
     return np.asarray(dn * band.gain + band.offset)
 
 
 def reflectance(
     radiance: Floats, esun: float, distance_au: float, cos_zenith: Floats | float
 ) -> Floats:
-    """Top-of-atmosphere reflectance of a spectral radiance under a Sun above the horizon."""
+    """Top-of-atmosphere reflectance, of the radiance's shape, under a Sun above the horizon."""
     return np.asarray(np.pi * radiance * distance_au**2 / (esun * cos_zenith))
 
 

@@ -152,7 +152,7 @@ def recompute(
 
 
 def box_of(moved: Array) -> tuple[int, int, int, int] | None:
-    """The box of what is not 0: first row, first column, last row, last column; None if all is."""
+    """First row, first column, last row, last column of what is not 0 in ``(H, W)``; or None."""
     rows, cols = np.flatnonzero(moved.any(axis=1)), np.flatnonzero(moved.any(axis=0))
     if not rows.size:
         return None

@@ -139,7 +139,7 @@ def grade(values: Floats, observed: Flags, block: int, scale: Scale) -> Mask:
 
 
 def block_means(values: Floats, observed: Flags, block: int) -> NDArray[np.float64]:
-    """Means over blocks, nats: (ceil(H/block), ceil(W/block)), NaN where nothing was observed."""
+    """Means of ``(H, W)`` over blocks, nats: ``(ceil(H/block), ceil(W/block))``, NaN unobserved."""
     parts = [means for _, means in _block_means(values, observed, block)]
     found: NDArray[np.float64] = np.concatenate(parts)
     return found

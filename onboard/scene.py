@@ -104,7 +104,7 @@ class OpenFrame(Closing):
 
     @property
     def scaling(self) -> tuple[Array, Array] | None:
-        """Scale and offset per band that make reflectance of the stored samples.
+        """Scale and offset, ``(bands,)`` each, that make reflectance of the stored samples.
 
         None where it takes more than that.
         """
@@ -268,7 +268,7 @@ class Frame(OpenFrame):
 
     @property
     def scaling(self) -> tuple[Array, Array] | None:
-        """Scale and offset per band that make reflectance of the stored samples."""
+        """Scale and offset, ``(bands,)`` each, that make reflectance of the stored samples."""
         return None if self.raw else (self._scales, self._offsets)
 
     def samples(self, row: int, col: int, height: int, width: int) -> Array:

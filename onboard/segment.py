@@ -140,7 +140,11 @@ class Segmenter:
             )
 
     def inputs(self, frame: Source) -> Iterator[tuple[Tile, Array, Array]]:
-        """Every tile, what the network sees of it and which pixels of its core have data."""
+        """Every tile, what the network sees of it and which pixels of its core have data.
+
+        Yields:
+            The tile; float32 ``(S, S, bands)``, normalised; bool ``(height, width)``.
+        """
         tiling = self.tiling(frame)
         normalisation = self.bundle.normalisation
 

@@ -49,7 +49,7 @@ class Maps(NamedTuple):
 
 
 def bernoulli_entropy(p: Array) -> Array:
-    """``H(p) = -p ln p - (1-p) ln(1-p)`` in nats; 0 at 0 and 1."""
+    """``H(p) = -p ln p - (1-p) ln(1-p)`` in nats, of any shape; 0 at 0 and 1."""
     p = np.clip(p, 0.0, 1.0)
     # Where a factor is 0 its logarithm must only be finite.
     least = np.finfo(p.dtype).tiny

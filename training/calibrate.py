@@ -78,7 +78,7 @@ def fit_temperature(logits: Floats, water: Bytes) -> float:
 
 
 def best_threshold(p: Floats, target: Bytes) -> float:
-    """The threshold on `GRID` with the highest intersection over union; 0.5 without positives."""
+    """The threshold on `GRID` with the highest IoU, of pixels ``(N,)``; 0.5 without positives."""
     if not (target == 1).any():
         return 0.5
     found = [iou(p >= threshold, target == 1) for threshold in GRID]
@@ -128,7 +128,7 @@ def _counts(
 
 
 def sensitive_threshold(p: Floats, water: Bytes) -> float:
-    """The highest threshold on `GRID` that finds `SENSITIVE_RECALL` of the water pixels.
+    """The highest threshold on `GRID` that finds `SENSITIVE_RECALL` of the water in ``(N,)``.
 
     Where none does, the probability that just does; 0.5 without water.
     """

@@ -171,7 +171,7 @@ class ChipFolder:
         return image, label
 
     def check_values(self, label: npt.NDArray[Any], path: Path) -> None:
-        """Raise `DatasetError` if a label holds a value that has no class."""
+        """Raise `DatasetError` if a label ``(H, W)`` holds a value that has no class."""
         strange = sorted(set(np.unique(label).tolist()) - set(self.classes) - {UNKNOWN})
         if strange:
             raise DatasetError(

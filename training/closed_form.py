@@ -83,7 +83,7 @@ class Probability(NamedTuple):
 
 
 def of_normal(mean: Floats, variance: Floats) -> Probability:
-    """Moments of ``σ(z)`` for a normal ``z``, by quadrature."""
+    """Moments of ``σ(z)`` for normal ``z`` of any one shape, by quadrature."""
     roots, shares = roots_hermitenorm(NODES)
     p_mean, aleatoric = np.zeros_like(mean), np.zeros_like(mean)
     for root, share in zip(roots, shares / shares.sum(), strict=True):

@@ -103,7 +103,7 @@ class Comparison:
         return mosaic.run(engine, self.network, self.windows, self.masks)
 
     def emulate(self, tile: npt.NDArray[Any], accumulation: str) -> half.Emulated:
-        """A window in the VPU's arithmetic."""
+        """A window ``(S, S, bands)``, normalised, in the VPU's arithmetic."""
         return half.emulate(self.network, self.weights, tile, self.masks, accumulation)
 
     def pixels(self, moments: Sequence[Moments], windows: Sequence[Window]) -> Pixels:

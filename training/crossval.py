@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,7 +83,7 @@ def cross_validate(
             sensor,
             config,
             out / f"fold{number + 1}",
-            lambda epoch, number=number: on_epoch(number, epoch),  # type: ignore[misc]
+            partial(on_epoch, number),
             on_step,
             fold=fold,
         )

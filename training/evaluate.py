@@ -148,7 +148,7 @@ def _defined(value: Any) -> Any:
 
 
 def flatten(results: Sequence[Scored]) -> dict[str, npt.NDArray[Any]]:
-    """Pixels with a known water label, of all chips end to end."""
+    """Pixels with a known water label, of all chips end to end, ``(N,)`` each."""
     parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
     for r in results:
         known = r.chip.water != UNKNOWN

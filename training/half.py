@@ -77,7 +77,7 @@ def emulate(
 
 
 def rounded(x: npt.NDArray[Any]) -> Floats:
-    """The nearest float16 of every value, ties to even, as float32; infinite beyond the range."""
+    """The nearest float16 of every value, any shape, ties to even, as float32; inf beyond it."""
     with np.errstate(over="ignore"):
         return np.asarray(np.asarray(x).astype(np.float16).astype(np.float32))
 

@@ -45,7 +45,7 @@ def flood_losses(
     )
 
 
-class TaskUncertainty(keras.layers.Layer):  # type: ignore[misc]
+class TaskUncertainty(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Learned homoscedastic uncertainty of the heads, which weighs their losses.
 
     Kendall, Gal & Cipolla, CVPR 2018, eq. 10: each loss ``L`` becomes ``exp(-s) L + s/2`` with the
@@ -86,7 +86,7 @@ def fixed_weights(cloud_weight: float) -> Callable[[Sequence[Tensor]], Tensor]:
     return lambda losses: losses[0] + cloud_weight * losses[1]
 
 
-class HeadIoU(keras.metrics.Metric):  # type: ignore[misc]
+class HeadIoU(keras.metrics.Metric):  # type: ignore[misc]  # Keras has no types
     """Intersection over union of one head at probability 1/2, over all known pixels seen."""
 
     def __init__(self, head: int, name: str) -> None:

@@ -285,7 +285,7 @@ def _compared(odd: Crops, usual: Crops, limit: float) -> dict[str, Any]:
 
 
 def by_kind(kinds: npt.NDArray[np.uint8]) -> dict[str, int]:
-    """How many crops each kind spoke for, without those that spoke for none."""
+    """How many of ``(N,)`` crops each kind spoke for, without those that spoke for none."""
     counts = np.bincount(kinds.ravel(), minlength=len(KINDS))
     return {kind: int(n) for kind, n in zip(KINDS, counts, strict=True) if n}
 

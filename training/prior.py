@@ -55,7 +55,7 @@ class Prior:
         return self.length_scale**2 / (2 * self.count * keep)
 
 
-class ConcreteMask(keras.layers.Layer):  # type: ignore[misc]
+class ConcreteMask(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Uniform noise ``(N, 1, 1, C)`` in, a relaxed dropout mask scaled by ``1/keep`` out.
 
     Args:

@@ -140,7 +140,7 @@ def chip_figure(bundle: Bundle, scored: Scored) -> str:
 
 
 def false_colour(image: npt.NDArray[np.float32]) -> Pixels:
-    """Near infrared, red, green as red, green, blue; stretched to the chip's own range."""
+    """Near infrared, red, green as uint8 ``(H, W, 3)``, stretched to the chip's own range."""
     shown = image[..., [3, 2, 1]]
     low, high = np.percentile(shown, [1, 99], axis=(0, 1))
     unit = np.clip((shown - low) / np.maximum(high - low, 1e-4), 0, 1)
@@ -148,7 +148,7 @@ def false_colour(image: npt.NDArray[np.float32]) -> Pixels:
 
 
 def grey(unit: npt.NDArray[Any]) -> Pixels:
-    """Values 0…1 as grey; what is not a number becomes black."""
+    """Values ``(H, W)``, 0…1, as grey; what is not a number becomes black."""
     level = np.rint(255 * np.clip(np.nan_to_num(unit), 0, 1)).astype(np.uint8)
     return np.repeat(level[..., None], 3, axis=-1)
 

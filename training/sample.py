@@ -36,7 +36,7 @@ class Sample:
             self._prune()
 
     def columns(self) -> tuple[Array, ...]:
-        """The columns given, of the pixels that stayed; nothing where nothing came."""
+        """The columns given, ``(N,)`` each, of the pixels that stayed; none where nothing came."""
         if self._held > self._most:
             self._prune()
         return self._joined()[1:]

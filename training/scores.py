@@ -1,6 +1,7 @@
 """Scores: accuracy, calibration and how well the uncertainty points at errors.
 
-All functions are pure over flat arrays of observed pixels.
+All functions are pure over flat arrays ``(N,)`` of observed pixels: probabilities 0…1,
+uncertainties in nats, truth as bool.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def patches(water: npt.NDArray[np.uint8], said: Flags) -> tuple[npt.NDArray[np.i
 def gather(
     water: Sequence[npt.NDArray[np.uint8]], said: Sequence[Flags], places: Sequence[str]
 ) -> Floods:
-    """The whole floods of several chips."""
+    """The whole floods of several chips, ``(H, W)`` each; see `patches`."""
     number = {place: index for index, place in enumerate(sorted(set(places)))}
     parts = [patches(truth, mask) for truth, mask in zip(water, said, strict=True)]
     where = [
@@ -98,7 +98,7 @@ def gather(
 
 
 def curve(sizes: npt.NDArray[np.int64], found: Flags) -> tuple[float, float]:
-    """Intercept and slope of the log-odds of being found over log2 of the size.
+    """Intercept and slope of the log-odds of being found over log2 of the size, ``(N,)`` floods.
 
     Newton's method on the likelihood with a weak normal prior on the slope.
     """

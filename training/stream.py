@@ -86,7 +86,7 @@ def batch_of(
     return {"tile": np.stack(tiles), **own_masks}, np.stack(targets)
 
 
-class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
+class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
     """Augmented crops in a random order, a pure function of the seed and of ``epoch``."""
 
     def __init__(
@@ -131,7 +131,7 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]
         return replace(chip, reflectance=augment.radiometry(chip.reflectance, rng))
 
 
-class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]
+class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
     """Chips as they are, one a batch, with the masks of the deterministic pass.
 
     Attributes:

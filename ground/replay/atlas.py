@@ -43,7 +43,7 @@ class Atlas:
         self.version = hashlib.sha256(b"".join(versions)).digest()[:VERSION_BYTES]
 
     def on(self, georef: Georef) -> Bytes:
-        """The references on a frame's grid: 0, 1, or 255 where none knows."""
+        """The references on a frame's grid, uint8 ``(H, W)``: 0, 1, or 255 where none knows."""
         known = self._seen.get(georef)
         if known is None:
             part = self._parts.get(georef)
@@ -59,6 +59,6 @@ class Atlas:
         return part is not None and part.exact(georef)
 
     def beyond(self, georef: Georef) -> Flags | None:
-        """Where water would be flood; None where that is not known for the whole frame."""
+        """Where water would be flood, ``(H, W)``; None where not known for the whole frame."""
         known = self.on(georef)
         return None if (known == UNKNOWN).any() else known == DRY

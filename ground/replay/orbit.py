@@ -83,7 +83,7 @@ class Orbit:
         return self.origin + timedelta(seconds=float(seconds))
 
     def julian(self, seconds: Array) -> Array:
-        """Days since the epoch J2000 (JD 2451545.0)."""
+        """Days since the epoch J2000 (JD 2451545.0), ``(N,)`` for ``(N,)`` seconds."""
         start = self.origin.timestamp() / _DAY_S + (_JULIAN_1970 - _JULIAN_2000)
         return np.asarray(start + np.asarray(seconds) / _DAY_S)
 
@@ -192,19 +192,19 @@ def geodetic(positions: Array) -> Array:
 
 
 def elevation_deg(positions: Array, place: Place) -> Array:
-    """How high positions stand over the horizon of a place, −90…90, without refraction."""
+    """How high positions ``(N, 3)``, km, stand over a horizon: ``(N,)``, −90…90, no refraction."""
     line = positions - fixed(place)
     return _angle_up(line, vertical(place))
 
 
 def in_sight(positions: Array, place: Place) -> NDArray[np.bool_]:
-    """Whether positions stand over the horizon of a place; the sign of `elevation_deg`, quicker."""
+    """Whether positions ``(N, 3)`` stand over a horizon: the sign of `elevation_deg`, quicker."""
     up = vertical(place)
     return np.asarray(positions @ up > fixed(place) @ up)
 
 
 def sun_elevation_deg(sun: Array, place: Place) -> Array:
-    """How high the Sun stands over a place; ``sun`` as of `Orbit.sun`."""
+    """How high the Sun stands over a place, ``(N,)``, degrees; ``sun`` as of `Orbit.sun`."""
     return _angle_up(sun, vertical(place))
 
 
@@ -214,7 +214,7 @@ def _angle_up(line: Array, up: Array) -> Array:
 
 
 def off_nadir_deg(positions: Array, place: Place) -> Array:
-    """The angle at the satellite between straight down, to the Earth's middle, and a place.
+    """The angle between straight down, to the Earth's middle, and a place: ``(N,)``, degrees.
 
     Small on the far side of the Earth too: whoever asks must know that the place is in sight.
     """

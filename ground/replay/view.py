@@ -148,5 +148,5 @@ def _step_ms(samples: tuple[TrackPoint, ...]) -> int:
 
 
 def packed(degrees: NDArray[np.float64]) -> str:
-    """Pack degrees, −180…180, as little-endian int16 in steps of 1/`PACKED`°, in base64."""
+    """Degrees ``(N,)``, −180…180, as little-endian int16 in steps of 1/`PACKED`°, in base64."""
     return base64.b64encode(np.rint(degrees * PACKED).astype("<i2").tobytes()).decode("ascii")

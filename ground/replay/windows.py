@@ -42,11 +42,11 @@ def windows(
 
     Args:
         function: of an array of seconds.
-        seconds: the grid, rising and even, at least three points; the function turns at most once
-            between three neighbours.
+        seconds: the grid ``(N,)``, rising and even, at least three points; the function turns at
+            most once between three neighbours.
         slope: the most that it changes in a second; what is further from zero than that allows
             is passed over.
-        values: of the function on the grid, where they are known already.
+        values: of the function on the grid, ``(N,)``, where they are known already.
 
     Returns:
         Windows whose ends are known to `PRECISION_S` and lie within: the function is above zero

@@ -79,7 +79,7 @@ def trunk(
 
 
 def sigmoid(x: Array) -> Array:
-    """The logistic function; no logit is too large for it."""
+    """The logistic function, of any shape; no logit is too large for it."""
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
@@ -113,7 +113,7 @@ def water_logits(
 
 
 def block(x: Array, weights: Weights, name: str, seen: dict[str, Array]) -> Array:
-    """Convolution, batch normalisation by the stored statistics, ReLU; repeated."""
+    """Convolution, batch normalisation by the stored statistics, ReLU; repeated. ``(H, W, C)``."""
     for i in range(CONVS_PER_BLOCK):
         stem = name == "enc0" and i == 0
         x = conv(x, weights[f"{name}_conv{i}/kernel"], STEM_STRIDE if stem else 1)
@@ -145,14 +145,14 @@ def conv(x: Array, kernel: Array, stride: int = 1) -> Array:
 
 
 def max_pool(x: Array) -> Array:
-    """2×2 maxima."""
+    """2×2 maxima: ``(H, W, C)`` → ``(H/2, W/2, C)``."""
     height, width, channels = x.shape
     blocks = x.reshape(height // 2, 2, width // 2, 2, channels)
     return np.asarray(blocks.max(axis=(1, 3)))
 
 
 def repeat(x: Array) -> Array:
-    """Nearest-neighbour up-sampling by two."""
+    """Nearest-neighbour up-sampling by two: ``(H, W, C)`` → ``(2·H, 2·W, C)``."""
     return np.asarray(x.repeat(2, axis=0).repeat(2, axis=1))
 
 

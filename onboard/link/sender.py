@@ -175,7 +175,7 @@ def pack(sender: Sender) -> bytes:
 
 
 def unpack_sent(data: bytes, size: int) -> Array:
-    """The units' states of a file of ``size`` bytes.
+    """The units' states of a file of ``size`` bytes, int32 ``(units,)``.
 
     Raises:
         StreamError: they are not those of such a file.

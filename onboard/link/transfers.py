@@ -188,6 +188,7 @@ class Transfers:
                 f"{self.outbox.path}: item {item}: {error}; move the outbox away and start a "
                 "new one"
             ) from error
+        # SQLite gives objects; the schema says that these are numbers.
         state = Sender(size, sent, int(heard), int(since), int(prompts))  # type: ignore[call-overload]
         return Transfer(item, int(sequence), int(attempts), state)  # type: ignore[call-overload]
 

@@ -148,6 +148,7 @@ def _vector(layer: str) -> Xml.Element:
     element = _layer("vector", f"layer-{layer}", layer, f"./{FILE}|layername={layer}", "ogr")
     element.set("geometry", "Polygon")
     Xml.SubElement(element, "srs").append(_reference(CRS.from_epsg(SRS).to_wkt()))
+    # `_layer` makes the provider.
     element.find("provider").set("encoding", "UTF-8")  # type: ignore[union-attr]
     return element
 

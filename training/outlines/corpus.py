@@ -128,6 +128,7 @@ def load(path: Path) -> list[Sample]:
         raise DatasetError(
             f"{path}: is no corpus of masks ({error}); make it with 'python -m training.outlines'"
         ) from error
+    # What is called "fit" or "judge" is a string to the type checker.
     return [Sample(name, use, **fields) for (use, name), fields in found.items()]  # type: ignore[arg-type]
 
 

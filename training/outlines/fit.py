@@ -52,7 +52,7 @@ def turned(array: Array, which: int) -> Array:
 
 
 def planes(mask: Bytes) -> tuple[Bytes, Bytes, Bytes]:
-    """Nodata, cloud and water, uint8 of 0 and 1."""
+    """Nodata, cloud and water of a mask ``(H, W)``, each uint8 of 0 and 1, of its shape."""
     nodata, cloud, water = ((mask == value).astype(np.uint8) for value in (NODATA, CLOUD, WATER))
     return nodata, cloud, water
 
@@ -147,7 +147,7 @@ def fit(contexts: Contexts, plan: Plan, tell: Callable[[str], None] = lambda _: 
     )
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
 
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]  # no types
     def step(seen: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             found = loss(bits, model(seen)[:, 0])

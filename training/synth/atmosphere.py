@@ -19,14 +19,14 @@ GAS_TRANSMISSION = (0.90, 0.91, 0.94, 0.96)
 
 
 def haze_field(recipe: Recipe, canvas: Canvas) -> Floats:
-    """Aerosol load over the canvas, about ``recipe.haze``, float64."""
+    """Aerosol load over the canvas, about ``recipe.haze``, float64 ``(rows, cols)``."""
     rng = stream(recipe.weather + recipe.seed, "haze")
     drift = noise(canvas, rng, 20000.0, 3.6, inner_m=10 * recipe.gsd_m)
     return np.asarray(recipe.haze * np.clip(1 + 0.3 * drift, 0.2, 2.0))
 
 
 def through_air(recipe: Recipe, surface: Floats, sky: Sky, haze: Floats, band: int) -> Floats:
-    """Reflectance at the camera of one band: shadow, haze, cloud, in the order light meets them."""
+    """Reflectance ``(rows, cols)`` of a band at the camera: shadow, haze, cloud, as light goes."""
     lit = surface * (1 - DIRECT_LIGHT[band] * sky.shadow)
     path = AEROSOL_PATH[band] * haze
     seen = lit * (1 - 1.4 * path) + path

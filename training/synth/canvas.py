@@ -54,7 +54,7 @@ class Canvas:
         return self.cols * self.pitch_m, self.rows * self.pitch_m
 
     def frame_cells(self, fine: NDArray[Scalar]) -> NDArray[Scalar]:
-        """The part of a fine array that the frame covers."""
+        """The part of a fine array ``(rows, cols)`` that the frame covers."""
         bottom = self.top + CELLS_PER_PIXEL * self.height
         right = self.left + CELLS_PER_PIXEL * self.width
         return fine[self.top : bottom, self.left : right]
@@ -130,9 +130,10 @@ def _band(canvas: Canvas, inner_m: float) -> tuple[NDArray[np.intp], NDArray[np.
 
 
 def distance(mask: Flags, pitch_m: float, step: int = 2) -> Floats:
-    """Distance to the nearest true cell, metres, float64; measured on every ``step``-th cell.
+    """Distance to the nearest true cell, metres, float64 ``(rows, cols)``.
 
-    A mask without a true cell is infinitely far: the array is full of ``1e9``.
+    It is measured on every ``step``-th cell. A mask without a true cell is infinitely far: the
+    array is full of ``1e9``.
     """
     if not mask.any():
         return np.full(mask.shape, 1e9)
@@ -161,6 +162,6 @@ def _between(
 
 
 def smoothstep(low: float, high: float, x: Floats) -> Floats:
-    """0 below ``low``, 1 above ``high``, an S between; it falls where ``low`` is the larger."""
+    """0 below ``low``, 1 above ``high``, an S between, any shape; falls where ``low`` is larger."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t))

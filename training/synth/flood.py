@@ -35,7 +35,7 @@ class Water:
 
     @property
     def surface(self) -> Flags:
-        """Permanent and flood water."""
+        """Permanent and flood water, bool ``(rows, cols)``."""
         return np.asarray(self.permanent | self.flood)
 
 
@@ -56,7 +56,7 @@ def flood_terrain(recipe: Recipe, canvas: Canvas, terrain: Terrain) -> Water:
 
 
 def reached(height_m: Floats, source: Flags, level_m: float) -> Flags:
-    """Cells at or below ``level_m`` that hang together with ``source`` (8-connected)."""
+    """Cells ``(rows, cols)`` up to ``level_m`` that hang together with ``source`` (8-connected)."""
     low = (height_m <= level_m) | source
     labels, count = ndimage.label(low, EIGHT)
     wet = np.zeros(count + 1, np.bool_)

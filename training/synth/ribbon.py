@@ -58,7 +58,7 @@ def _quads(canvas: Canvas, line: Floats, width: Floats | float) -> list[list[lis
 
 
 def smooth(line: Floats, rounds: int = 2) -> Floats:
-    """Cut corners (Chaikin 1974): each round doubles the points and keeps the ends."""
+    """Cut corners (Chaikin 1974) of ``(N, 2)``: a round doubles the points and keeps the ends."""
     for _ in range(rounds):
         if len(line) < 3:
             return line

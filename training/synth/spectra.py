@@ -68,7 +68,7 @@ def _mix(low: float, high: float, share: Floats) -> Floats:
 
 
 def water_state(recipe: Recipe, canvas: Canvas) -> tuple[Floats, Floats]:
-    """Algae (0…1) and sun glint (reflectance) over the canvas."""
+    """Algae (0…1) and sun glint (reflectance) over the canvas, ``(rows, cols)`` each."""
     rng = stream(recipe.weather + recipe.seed, "water")
     algae = np.clip(noise(canvas, rng, 3000.0, 3.2, inner_m=recipe.gsd_m) - 0.3, 0.0, 2.0)
     bloom = float(rng.random()) * (0.3 + 0.7 * recipe.season)
@@ -82,7 +82,7 @@ def water_band(water: Water, algae: Floats, glint: Floats, bottom: Floats, band:
 
     Args:
         water: depth and sediment.
-        algae: 0…1.
+        algae: 0…1, ``(rows, cols)`` as all that follow.
         glint: added reflectance.
         bottom: what the water covers, its reflectance.
         band: index in ``BANDS``.
@@ -96,7 +96,7 @@ def water_band(water: Water, algae: Floats, glint: Floats, bottom: Floats, band:
 
 
 def emergence(cover: Cover, water: Water) -> Floats:
-    """Share of each cell's view that plants, roofs and roads above the water take, 0…1."""
+    """Share of each cell ``(rows, cols)`` that plants, roofs and roads above water take, 0…1."""
     above = np.clip(1 - water.depth_m / np.maximum(cover.plant_m, 0.05), 0.0, 1.0)
     leaf = (cover.green * (0.35 + 0.6 * cover.woody) + 0.15 * cover.straw) * above
     stands = np.maximum(leaf, 0.8 * cover.built * above)
@@ -105,5 +105,5 @@ def emergence(cover: Cover, water: Water) -> Floats:
 
 
 def visible_water(cover: Cover, water: Water) -> Flags:
-    """Cells that count as water in the truth: inundated, and not hidden under a closed canopy."""
+    """Cells ``(rows, cols)`` of true water: inundated, and not hidden under a closed canopy."""
     return np.asarray(water.surface & (emergence(cover, water) < 0.75))

@@ -54,7 +54,7 @@ class Terrain:
 
     @property
     def permanent(self) -> Flags:
-        """Where water stands on normal days."""
+        """Where water stands on normal days, bool ``(rows, cols)``."""
         return np.asarray(self.river | self.lake | (self.stream_share >= 0.5))
 
 
