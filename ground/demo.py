@@ -178,6 +178,9 @@ def score(mask: U8, truth: U8) -> Scores:
 
     Returns:
         Scores over the pixels that both observed.
+
+    Raises:
+        FrameError: the two are not of one grid.
     """
     if mask.shape != truth.shape:
         raise FrameError(f"the truth is {truth.shape}, the mask {mask.shape}: not one grid")

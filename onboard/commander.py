@@ -61,19 +61,19 @@ class Bench:
         return slot
 
     def roll_back(self, slot: str) -> str:
-        """Not here."""
+        """Not here: raises `CommandError`."""
         raise CommandError("on the bench 'floodsat slots --rollback' does it")
 
     def send_raw(self, scene: bytes, row: int, col: int, side: int) -> str:
-        """Not here."""
+        """Not here: raises `CommandError`."""
         raise CommandError("there are no frames on the bench")
 
     def drop_queue(self, area: Area, command: str) -> str:
-        """Not here."""
+        """Not here: raises `CommandError`."""
         raise CommandError("there is no outbox on the bench")
 
     def install(self, name: str) -> str:
-        """Not here."""
+        """Not here: raises `CommandError`."""
         raise CommandError("on the bench 'floodsat flash' does it")
 
     def acknowledge(self, ack: Ack) -> None:

@@ -76,7 +76,11 @@ class Satellite:
         return f"slot {slot} is active"
 
     def send_raw(self, scene: bytes, row: int, col: int, side: int) -> str:
-        """Queue raw samples of a frame that is still in ``done/``."""
+        """Queue raw samples of a frame that is still in ``done/``.
+
+        Raises:
+            CommandError: the frame is not kept any more, or is smaller than that.
+        """
         bundle = slots.load_active(self._folders.slots, self._engine)
         with _as_stored(self._find(scene), bundle.sensor) as frame:
             if row >= frame.height or col >= frame.width:
@@ -110,7 +114,12 @@ class Satellite:
         return f"{len(inside)} items dropped"
 
     def install(self, name: str) -> str:
-        """Install a bundle or apply a patch that came up."""
+        """Install a bundle or apply a patch that came up.
+
+        Raises:
+            BundleError: it did not come up.
+            CommandError: it cannot be installed; says why.
+        """
         path = self._folders.bundles / name
         if not path.exists():
             raise BundleError(f"{name}: did not come up")

@@ -94,7 +94,11 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], source: str) -> TrainConfig:
-        """Settings from plain types; ``source`` names them in errors."""
+        """Settings from plain types; ``source`` names them in errors.
+
+        Raises:
+            ConfigError: an unknown setting, or a value of another type or out of its range.
+        """
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         values: dict[str, Any] = {}
         for key, value in data.items():

@@ -148,7 +148,11 @@ def _defined(value: Any) -> Any:
 
 
 def flatten(results: Sequence[Scored]) -> dict[str, npt.NDArray[Any]]:
-    """Pixels with a known water label, of all chips end to end, ``(N,)`` each."""
+    """Pixels with a known water label, of all chips end to end, ``(N,)`` each.
+
+    Raises:
+        DatasetError: there is none.
+    """
     parts: dict[str, list[npt.NDArray[Any]]] = defaultdict(list)
     for r in results:
         known = r.chip.water != UNKNOWN

@@ -37,11 +37,19 @@ class LinedFields(Fields):
         return f"{self.path}:{line}" if line else f"{self.path}"
 
     def refuse(self, name: str, fault: str) -> NoReturn:
-        """Raise the error for a field."""
+        """Raise the error for a field.
+
+        Raises:
+            ConfigError: always; names file, line and field.
+        """
         raise ConfigError(f"{self.where(name)}: {name} {fault}")
 
     def take(self, name: str) -> Any:
-        """A field of any kind, which must be there."""
+        """A field of any kind, which must be there.
+
+        Raises:
+            ConfigError: it is missing; names the field that was meant, where one is near.
+        """
         if not self.has(name):
             for near in difflib.get_close_matches(
                 name, sorted(set(self._table) - self._asked), 1, _NEAR

@@ -135,7 +135,11 @@ def write_raw(folder: Path, stem: str, frame: SyntheticFrame, camera: Camera) ->
 
 
 def counts(frame: SyntheticFrame, camera: Camera, when: datetime) -> NDArray[np.uint16]:
-    """What the camera stores of a frame, uint16 (height, width, 4); 0 is nodata."""
+    """What the camera stores of a frame, uint16 (height, width, 4); 0 is nodata.
+
+    Raises:
+        ConfigError: the Sun is down there and then.
+    """
     sun = sun_at(when)
     dn = np.zeros(frame.dn.shape, np.uint16)
     for top in range(0, frame.georef.height, STRIP_ROWS):
