@@ -363,7 +363,11 @@ def _read_raster(path: Path, bands: int) -> npt.NDArray[Any]:
             "its partner out"
         )
     try:
-        with unlocated_is_fine(), reaching(isinstance(path, Remote)), rasterio.open(name_of(path)) as dataset:
+        with (
+            unlocated_is_fine(),
+            reaching(isinstance(path, Remote)),
+            rasterio.open(name_of(path)) as dataset,
+        ):
             samples = np.asarray(dataset.read())
     except READ_ERRORS as error:
         if isinstance(path, Remote):
