@@ -15,7 +15,7 @@ def quiet(*handles: int) -> Iterator[None]:
     """Let nothing through that is written to the process's ``handles``, of any thread.
 
     Args:
-        handles: `STDOUT`, `STDERR` or both.
+        *handles: `STDOUT`, `STDERR` or both.
     """
     sys.stdout.flush()
     sys.stderr.flush()
