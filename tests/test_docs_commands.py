@@ -86,7 +86,7 @@ def script(run: list[Block]) -> str:
 def clean_environment(home: Path) -> dict[str, str]:
     """A stranger's: an empty home, nothing of the test run's Python or of FloodSat's settings."""
     home.mkdir()
-    own = ("PYTHON", "PYTEST", "VIRTUAL_ENV", "FLOODSAT", "MAKE", "MFLAGS", "COVERAGE")
+    own = ("PYTHON", "PYTEST", "VIRTUAL_ENV", "FLOODSAT", "MAKE", "MFLAGS", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     # 100 columns, so that tables are as wide as those that the pages show.
     return {**kept, "HOME": str(home), "COLUMNS": "100", "PYTHONUNBUFFERED": "1"}
