@@ -65,7 +65,7 @@ ROOMS = {"training": (8, 132), "onboard": (166, 322), "ground": (514, 118)}
 ROWS = (52, 206, 304, 402, 554)
 """Top of each row of boxes."""
 IMPORTS = {
-    "training": ("onboard",),
+    "training": ("onboard", "ground.archive"),
     "onboard": (),
     "ground": ("onboard", "training.synth"),
 }
@@ -89,6 +89,7 @@ BOXES = {
     "product": Box(3, 3, "alert, product", ("onboard.runtime", "onboard.product")),
     "outbox": Box(2, 3, "outbox", ("onboard.outbox", "onboard.quota")),
     "link": Box(1, 3, "link", ("onboard.link",)),
+    "archive": Box(0, 4, "archive", ("ground.archive",)),
     "receive": Box(1, 4, "receive", ("ground.receive", "ground.sequencer")),
     "files": Box(2, 4, "whole files", ("ground.reassembly", "ground.answers")),
     "maps": Box(3, 4, "maps", ("ground.maps", "ground.delivery")),
