@@ -28,7 +28,8 @@ def text(folder: Path) -> str:
         "# The lab\n\nWhat the theory promises, repeated on floods with our own network. "
         "`floodsat lab NAME --out DIR` writes these pages and this index; `floodsat lab all` runs "
         "them all. The rule of each verdict stands in the page's method; it was written before the "
-        "run and is not tuned to what came out.\n\n"
+        "run and is not tuned to what came out. Where an experiment was changed after a first "
+        "run, its method says so.\n\n"
         + table(["experiment", "question", "verdict", "what was found", "seeds"], rows)
         + "\n"
     )
