@@ -19,6 +19,10 @@ FIRST, ROUNDS = 0.08, 5
 QUICK_ROUNDS = 3
 """Share of the pool that is labelled at the start, and that every round adds; rounds."""
 JUDGING_PASSES = 10
+TOO_EASY = (
+    " The first chips, drawn at random before anything is asked for, reach it already: by this "
+    "goal, from this pool, the ways to ask cannot be told apart."
+)
 
 Ask = Callable[[Learned, Sequence[Chip], int, np.random.Generator], list[int]]
 
@@ -115,7 +119,8 @@ def run(ground: Ground, effort: Effort) -> Outcome:
             f"{name} {value:.0f} chips" if np.isfinite(value) else f"{name} never"
             for name, value in spent.items()
         )
-        + ".",
+        + "."
+        + (TOO_EASY if min(spent.values()) <= step else ""),
         panels=[
             Panel(
                 "label budget",
