@@ -64,7 +64,7 @@ class Entry:
         Raises:
             OutputError: it is missing or damaged.
         """
-        return _read(self.folder / f"{self.stem}.json")
+        return read_json(self.folder / f"{self.stem}.json")
 
     def asset(self, name: str) -> Path:
         """The file of an asset: ``classes``, ``uncertainty``, ``areas``, ``product`` or another.
@@ -138,7 +138,7 @@ class Catalogue:
             OutputError: its item is damaged.
         """
         path = self.folder / f"{stem}.json"
-        return _entry_of(_read(path), self.folder) if path.is_file() else None
+        return entry_of(read_json(path), self.folder) if path.is_file() else None
 
     def days(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
         """Names of the days that have maps, in order, the undated ones last.
@@ -147,16 +147,12 @@ class Catalogue:
             start: not before the day of it.
             end: not after the day of it.
         """
-        path = self.folder / ROOT
-        if not path.is_file():
-            return []
-        names = [Path(one["href"]).stem for one in _links(_read(path), "child")]
         first = "" if start is None else _utc(start).date().isoformat()
         last = "~" if end is None else _utc(end).date().isoformat()
         bounded = start is not None or end is not None
         return sorted(
             name
-            for name in names
+            for name in self._day_names()
             if (first <= name <= last) and not (bounded and name.startswith(UNDATED))
         )
 
@@ -178,11 +174,11 @@ class Catalogue:
             self._finish()
             new = [stem for stem, one in made.items() if self._is_new(stem, one)]
             if new:
-                write_text(self.folder / JOURNAL, _text({"items": new}))
+                write_text(self.folder / JOURNAL, text_of({"items": new}))
                 for stem in new:
-                    write_text(self.folder / f"{stem}.json", _text(made[stem]))
+                    write_text(self.folder / f"{stem}.json", text_of(made[stem]))
                 self._finish()
-        return [_entry_of(one, self.folder) for one in made.values()]
+        return [entry_of(one, self.folder) for one in made.values()]
 
     def repair(self) -> None:
         """Finish what a kill left undone; nothing to do is no error."""
@@ -192,7 +188,7 @@ class Catalogue:
 
     def _is_new(self, stem: str, item: dict[str, Any]) -> bool:
         path = self.folder / f"{stem}.json"
-        if not path.is_file() or path.read_text("utf-8") != _text(item):
+        if not path.is_file() or path.read_text("utf-8") != text_of(item):
             return True
         return not any(one.stem == stem for one in self._day(day_of(item)))
 
@@ -201,8 +197,8 @@ class Catalogue:
         journal = self.folder / JOURNAL
         if not journal.is_file():
             return
-        stems = [str(stem) for stem in _read(journal)["items"]]
-        items = [_read(self.folder / f"{stem}.json") for stem in stems
+        stems = [str(stem) for stem in read_json(journal)["items"]]
+        items = [read_json(self.folder / f"{stem}.json") for stem in stems
                  if (self.folder / f"{stem}.json").is_file()]  # fmt: skip
         by_day: dict[str, list[dict[str, Any]]] = {}
         for item in items:
@@ -214,29 +210,38 @@ class Catalogue:
 
     def _write_day(self, day: str, items: list[dict[str, Any]]) -> None:
         path = self.folder / DAYS / f"{day}.json"
-        links = {one["href"]: one for one in _links(_read(path), "item")} if path.is_file() else {}
+        links = (
+            {one["href"]: one for one in _links(read_json(path), "item")} if path.is_file() else {}
+        )
         for item in items:
-            link = _item_link(item)
+            link = item_link(item)
             links[link["href"]] = link
-        write_text(path, _text(_day_of(day, [links[href] for href in sorted(links)])))
+        write_text(path, text_of(list_of_day(day, [links[href] for href in sorted(links)])))
 
     def _write_root(self, days: list[str], items: list[dict[str, Any]]) -> None:
         path = self.folder / ROOT
-        before = _read(path) if path.is_file() else None
+        before = read_json(path) if path.is_file() else None
         known = [] if before is None else [one["href"] for one in _links(before, "child")]
         children = sorted({*known, *(f"./{DAYS}/{day}.json" for day in days)})
         boxes, times = _extent(before)
         boxes += [one["bbox"] for one in items if "bbox" in one]
         times += [when for when in (_acquired(one) for one in items) if when is not None]
-        after = _collection(children, boxes, times)
+        after = collection_of(children, boxes, times)
         if after != before:
-            write_text(path, _text(after))
+            write_text(path, text_of(after))
+
+    def _day_names(self) -> list[str]:
+        path = self.folder / ROOT
+        if not path.is_file():
+            return []
+        return [Path(one["href"]).stem for one in _links(read_json(path), "child")]
+
+    def _day_links(self, day: str) -> list[dict[str, Any]]:
+        path = self.folder / DAYS / f"{day}.json"
+        return _links(read_json(path), "item") if path.is_file() else []
 
     def _day(self, day: str) -> Iterator[Entry]:
-        path = self.folder / DAYS / f"{day}.json"
-        if not path.is_file():
-            return
-        for link in _links(_read(path), "item"):
+        for link in self._day_links(day):
             yield Entry(
                 Path(link["href"]).stem,
                 self.folder,
@@ -282,12 +287,14 @@ def _matches(entry: Entry, start: datetime | None, end: datetime | None, area: A
     return area is None or (entry.box is not None and overlap(area, entry.box))
 
 
-def _entry_of(item: dict[str, Any], folder: Path) -> Entry:
+def entry_of(item: dict[str, Any], folder: Path) -> Entry:
+    """What a catalogue says of an item."""
     subject = str(item["properties"].get("floodsat:subject", "water"))
     return Entry(str(item["id"]), folder, _acquired(item), _box(item.get("bbox")), subject)
 
 
-def _item_link(item: dict[str, Any]) -> dict[str, Any]:
+def item_link(item: dict[str, Any]) -> dict[str, Any]:
+    """An item's line in the list of its day."""
     properties = item["properties"]
     return {
         "rel": "item",
@@ -300,7 +307,8 @@ def _item_link(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _day_of(day: str, links: list[dict[str, Any]]) -> dict[str, Any]:
+def list_of_day(day: str, links: list[dict[str, Any]]) -> dict[str, Any]:
+    """The list of a day."""
     return {
         "type": "Catalog",
         "stac_version": VERSION,
@@ -315,9 +323,10 @@ def _day_of(day: str, links: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _collection(
+def collection_of(
     children: list[str], boxes: list[list[float]], times: list[datetime]
 ) -> dict[str, Any]:
+    """The list of all days, with the boxes and times that it covers."""
     span: list[str | None] = [None, None]
     if times:
         span = [time_text(min(times)), time_text(max(times))]
@@ -389,11 +398,13 @@ def _links(found: dict[str, Any], rel: str) -> list[dict[str, Any]]:
     return [link for link in found.get("links", ()) if link.get("rel") == rel]
 
 
-def _text(found: dict[str, Any]) -> str:
+def text_of(found: dict[str, Any]) -> str:
+    """JSON as a catalogue writes it."""
     return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read it again; a damaged one is an `OutputError`."""
     try:
         if path.stat().st_size > MAX_JSON:
             raise ValueError("too long")

@@ -106,8 +106,10 @@ def test_only_the_days_of_the_span_are_read(tmp_path: Path, monkeypatch: Any) ->
     catalogue = Catalogue(tmp_path)
     catalogue.add([item(n, NOON + timedelta(days=n)) for n in range(30)])
     read: list[str] = []
-    real = catalogues._read
-    monkeypatch.setattr(catalogues, "_read", lambda path: (read.append(path.name), real(path))[1])
+    real = catalogues.read_json
+    monkeypatch.setattr(
+        catalogues, "read_json", lambda path: (read.append(path.name), real(path))[1]
+    )
     found = catalogue.find(start=NOON + timedelta(days=10), end=NOON + timedelta(days=12))
     assert stems(found) == [10, 11, 12]
     assert read == [ROOT, "2026-07-24.json", "2026-07-25.json", "2026-07-26.json"]
