@@ -93,7 +93,8 @@ class Remote(PosixPath):
         """Whether there is an object within."""
         return self.exists() and stat.S_ISDIR(self.stat().st_mode)
 
-    def iterdir(self) -> Iterator[Remote]:  # type: ignore[override] # Path's own name for it is Self
+    # Path yields and opens what it is itself, and takes more options than an object has.
+    def iterdir(self) -> Iterator[Remote]:  # type: ignore[override]
         """What lies directly within, as the store has it now."""
         with _asking(self) as system:
             found = system.ls(str(self), detail=False)
