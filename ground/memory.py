@@ -17,13 +17,15 @@ import cbor2
 from spacepackets.cfdp.pdu import EofPdu, MetadataPdu
 
 from ground.reassembly import MAX_DONE, MAX_HELD, Done, Key, Reassembly, Transaction, parse
+from onboard import formats
 from onboard.errors import OutputError, StreamError
 from onboard.files import write_bytes
 
 NAME = "transfers.state"
-MAGIC = b"FSRX\x01"
+MAGIC = b"FSRX"
 DIGEST = 32
 MAX_SIZE = 2 * MAX_HELD
+AGAIN = "move it away, and files that were half there come again"
 
 
 @dataclass
@@ -78,18 +80,20 @@ def load(folder: Path) -> Memory:
         data = path.read_bytes()
         body, digest = data[:-DIGEST], data[-DIGEST:]
         if hashlib.sha256(body).digest() != digest or not body.startswith(MAGIC):
-            raise ValueError("its checksum or its version is wrong")
-        return _decoded(cbor2.loads(body[len(MAGIC) :]))
+            raise ValueError("its checksum is wrong")
+        formats.TRANSFERS.check(body[len(MAGIC)], f"{path}:", OutputError, AGAIN)
+        return _decoded(cbor2.loads(body[len(MAGIC) + 1 :]))
+    except OutputError:
+        raise
     except (OSError, ValueError, TypeError, KeyError, StreamError, cbor2.CBORDecodeError) as error:
         raise OutputError(
-            f"{path}: what is known of unfinished transfers cannot be read ({error}); move it "
-            "away, and files that were half there come again"
+            f"{path}: what is known of unfinished transfers cannot be read ({error}); {AGAIN}"
         ) from error
 
 
 def save(memory: Memory, folder: Path) -> None:
     """Write the memory in one step."""
-    body = MAGIC + cbor2.dumps(_encoded(memory))
+    body = MAGIC + bytes([formats.TRANSFERS.version]) + cbor2.dumps(_encoded(memory))
     write_bytes(folder / NAME, body + hashlib.sha256(body).digest())
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onboard import files
+from onboard import files, formats
 from onboard.arrays import Array
 from onboard.errors import BundleError, OutputError
 from onboard.network import Network
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from onboard import signing
     from onboard.tables import Tables
 
-FORMAT = 1
+FORMAT = formats.BUNDLE.version
 COMMON = "common"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
@@ -251,15 +251,7 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
         version = int(manifest["format"])
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path / MANIFEST}: is no manifest; export the bundle again") from error
-    if version > FORMAT:
-        raise BundleError(
-            f"{path}: has bundle format {version}, this software knows up to {FORMAT}; "
-            "update FloodSat"
-        )
-    if version < FORMAT:
-        raise BundleError(
-            f"{path}: has bundle format {version}, this software knows {FORMAT}; export it again"
-        )
+    formats.BUNDLE.check(version, f"{path}: the bundle", BundleError, "export it again")
     _check_names(path, manifest)
     return manifest
 

@@ -20,6 +20,7 @@ from typing import Any
 import cbor2
 import numpy as np
 
+from onboard import formats
 from onboard.arrays import Array, Bytes
 from onboard.coding import LZMA_DICTIONARY, Coding, Section, decode_mask, encode_mask
 from onboard.errors import ProductError
@@ -30,7 +31,7 @@ from onboard.scene import OpenFrame
 from onboard.tiles import Tile
 
 MAGIC = b"FSCH"
-FORMAT_VERSION = 1
+FORMAT_VERSION = formats.CHIP.version
 MAX_SIDE = 1024
 MAX_BANDS = 64
 MAX_HEADER = 16384
@@ -309,11 +310,7 @@ def _verify(data: bytes) -> int:
     magic, version, size, total = _HEAD.unpack_from(data)
     if magic != MAGIC:
         raise ProductError("these bytes are no FloodSat chip; give a .fsc file")
-    if version != FORMAT_VERSION:
-        raise ProductError(
-            f"the chip has format version {version}, this software knows {FORMAT_VERSION}; "
-            "update FloodSat on the ground"
-        )
+    formats.CHIP.check(version, "the chip", ProductError, "receive it again")
     if total != len(data) or total > MAX_BYTES:
         raise ProductError(f"the chip says {total} bytes but has {len(data)}; receive it again")
     if identify(data[:-ID_BYTES]) != data[-ID_BYTES:]:

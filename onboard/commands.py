@@ -34,13 +34,13 @@ from typing import Any
 import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from onboard import signing
+from onboard import formats, signing
 from onboard.control import KEY_SLOTS
 from onboard.errors import CommandError
 from onboard.link.apid import SPACECRAFT_ID
 
 MAGIC = b"FSTC"
-VERSION = 1
+VERSION = formats.COMMAND.version
 SUFFIX = ".cmd"
 _HEADER = struct.Struct(">4sBBHIqq8sH")
 SIGNATURE = 64
@@ -225,9 +225,9 @@ def decode(data: bytes) -> Command:
     Raises:
         CommandError: it is not for this satellite or software, or makes no sense.
     """
-    _, version, code, spacecraft, count, start, end, key, size = _whole(data)
-    if version != VERSION or code not in list(Code):
-        raise CommandError(f"has version {version} and code {code}, which are not known here")
+    _, _, code, spacecraft, count, start, end, key, size = _whole(data)
+    if code not in list(Code):
+        raise CommandError(f"has the code {code}, which is not known here")
     if spacecraft != SPACECRAFT_ID:
         raise CommandError(f"is for spacecraft {spacecraft:#x}, this is {SPACECRAFT_ID:#x}")
     arguments = _arguments(data[_HEADER.size : _HEADER.size + size])
@@ -241,6 +241,7 @@ def _whole(data: bytes) -> tuple[Any, ...]:
     if not _HEADER.size + SIGNATURE < len(data) <= MAX_BYTES or data[:4] != MAGIC:
         raise CommandError("is no command")
     fields = _HEADER.unpack_from(data)
+    formats.COMMAND.check(fields[1], "", CommandError)
     if len(data) != _HEADER.size + fields[-1] + SIGNATURE:
         raise CommandError("is cut or too long")
     return fields

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from onboard.errors import FloodsatError
+from onboard.formats import Format
 
 _NEEDED = object()
 
@@ -68,6 +69,15 @@ class Fields:
         if choices and value not in choices:
             self.refuse(name, f"is {value!r}; choose one of {', '.join(choices)}")
         return value
+
+    def version(self, of: Format, unsaid: int | None = None) -> int:
+        """The field ``format``: a version of the format ``of``; ``unsaid`` where it is not there.
+
+        Without ``unsaid`` it must be there.
+        """
+        if unsaid is not None and not self.has("format"):
+            return unsaid
+        return of.check(self.take("format"), f"{self._path}:", self._kind)
 
     def number(self, name: str, low: float, high: float, default: Any = _NEEDED) -> float:
         """A finite number in ``low … high``."""

@@ -38,7 +38,7 @@ class Format(NamedTuple):
 
         Args:
             version: as it was found.
-            where: begins the line, such as ``"FILE:"`` or ``"the product"``.
+            where: begins the line, such as ``"FILE:"`` or ``"the product"``; may be empty.
             kind: the error to raise.
             older: the cure for a version that is not read any more.
 
@@ -51,10 +51,8 @@ class Format(NamedTuple):
         if self.oldest < self.version:
             known = f"{self.oldest} to {known}"
         newer = type(version) is int and version > self.version
-        raise kind(
-            f"{where} has {self.name} format version {version!r}, this software knows {known}; "
-            f"{self.newer if newer else older}"
-        )
+        fault = f"has format version {version!r}, this software knows {known}"
+        raise kind(f"{where} {fault}; {self.newer if newer else older}".lstrip())
 
 
 BUNDLE = Format("bundle", 1)
@@ -64,7 +62,7 @@ COMMAND = Format("command", 1, newer="update the software on board")
 PRODUCT = Format("product", 2, newer=UPDATE_GROUND)
 CHIP = Format("chip", 1, newer=UPDATE_GROUND)
 RAW_CHIP = Format("raw-chip", 1, newer=UPDATE_GROUND)
-ALERT = Format("alert", 2, oldest=2, newer=UPDATE_GROUND)
+ALERT = Format("alert", 2, newer=UPDATE_GROUND)
 HOUSEKEEPING = Format("housekeeping", 2, newer=UPDATE_GROUND)
 ACK = Format("acknowledgement", 1, newer=UPDATE_GROUND)
 OUTBOX = Format("outbox", 2)

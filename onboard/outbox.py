@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from onboard import outbox_schema
+from onboard import formats, outbox_schema
 from onboard.closing import Closing
 from onboard.errors import DamagedError, OutputError, StreamError
 from onboard.link.cfdp import TRANSACTIONS
@@ -545,11 +545,8 @@ class Outbox(Closing):
                 outbox_schema.create(db)
         elif application != APPLICATION_ID:
             raise OutputError(f"{self.path}: this database is no outbox; name another file")
-        elif version > SCHEMA_VERSION:
-            raise OutputError(
-                f"{self.path}: the outbox has schema version {version}, this software knows "
-                f"{SCHEMA_VERSION}; update FloodSat"
-            )
+        else:
+            formats.OUTBOX.check(version, f"{self.path}: the outbox", OutputError)
         (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict.splitlines()[-1])

@@ -8,8 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from onboard import formats
+
 APPLICATION_ID = 0x46534F42
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = formats.OUTBOX.version
 
 _PROCESSED = """
 CREATE TABLE processed (

@@ -30,12 +30,12 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from onboard import bundle as bundles
-from onboard import control, engines, files, keyring, signing, slots
+from onboard import control, engines, files, formats, keyring, signing, slots
 from onboard.bundle import Bundle
 from onboard.errors import BundleError
 
 MAGIC = b"FSTP"
-VERSION = 1
+VERSION = formats.PATCH.version
 SUFFIX = ".fspatch"
 SIGNATURE = 64
 _HEAD = struct.Struct(">4sB8s32s32sI")
@@ -153,11 +153,12 @@ def read(data: bytes, keys: signing.PublicKeys) -> Opened:
     if len(data) <= _HEAD.size + SIGNATURE or data[:4] != MAGIC:
         raise BundleError("is no patch; make one with 'floodsat patch'")
     _, version, key, old, new, size = _HEAD.unpack_from(data)
+    formats.PATCH.check(version, "", BundleError)
     body, signature = data[:-SIGNATURE], data[-SIGNATURE:]
     if key.hex() not in keys or not signing.verify(body, signature, keys[key.hex()]):
         raise BundleError("is damaged or not signed by a trusted key; send it again")
-    if version != VERSION or size > MAX_BYTES:
-        raise BundleError(f"has patch version {version}, this software knows {VERSION}")
+    if size > MAX_BYTES:
+        raise BundleError(f"unpacks to {size} bytes, more than {MAX_BYTES}; make a smaller one")
     try:
         plain = lzma.LZMADecompressor().decompress(body[_HEAD.size :], max_length=size + 1)
         found = [(str(name), How(how), data) for name, how, data in cbor2.loads(plain)]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onboard import product_header, product_stream, tables
+from onboard import formats, product_header, product_stream, tables
 from onboard.coding import Coding, Section, decode_map, decode_mask, encode_map, encode_mask
 from onboard.conditions import Condition
 from onboard.errors import OtherReferenceError, ProductError
@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 MAGIC = b"FSPR"
-FORMAT_VERSION = 2
+FORMAT_VERSION = formats.PRODUCT.version
 MAX_HEADER = 8192
 MAX_BYTES = 2**26
 ID_BYTES = 16
@@ -299,17 +299,13 @@ def _verify(data: bytes) -> tuple[int, int, int]:
     magic, version, flags, header_size, total = _HEAD.unpack_from(data)
     if magic != MAGIC:
         raise ProductError("these bytes are no FloodSat product; give a .fsp file")
-    if version > FORMAT_VERSION:
-        raise ProductError(
-            f"the product has format version {version}, this software knows {FORMAT_VERSION}; "
-            "update FloodSat on the ground"
-        )
+    formats.PRODUCT.check(version, "the product", ProductError, "receive it again")
     if total != len(data) or total > MAX_BYTES:
         raise ProductError(f"the product says {total} bytes but has {len(data)}; receive it again")
     if identify(data[:-ID_BYTES]) != data[-ID_BYTES:]:
         raise ProductError("the product's bytes do not match its id; receive it again")
     room = min(MAX_HEADER, total - _HEAD.size - ID_BYTES)
-    if version < 1 or header_size > room or (version == 1 and flags & ~3):
+    if header_size > room or (version == 1 and flags & ~3):
         raise ProductError("the product's head makes no sense; receive it again")
     return version, flags, header_size
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onboard import formats
 from onboard.conditions import LightLimits
 from onboard.dead import DeadMap, read_dead
 from onboard.errors import ConfigError
@@ -23,7 +24,6 @@ from onboard.toml import parse_toml, read_bytes
 if TYPE_CHECKING:
     from onboard.sensor import Sensor
 
-FORMAT = 1
 MAX_BITS = 16
 MAX_PROFILE_BYTES = 65_536
 MAX_CORRECTION_PX = 3.0
@@ -110,7 +110,7 @@ def load(path: Path) -> Profile:
     """
     text = read_bytes(path, "a sensor profile", ConfigError, MAX_PROFILE_BYTES)
     fields = Fields(path, parse_toml(path, text, ConfigError), ConfigError)
-    fields.whole("format", FORMAT, FORMAT)
+    fields.version(formats.PROFILE)
     bands = _bands(fields.table("bands"))
     reference, correct = _registration(fields, bands)
     profile = Profile(

@@ -18,6 +18,7 @@ from typing import Any
 import cbor2
 import numpy as np
 
+from onboard import formats
 from onboard.arrays import Array
 from onboard.commands import MAX_SIDE
 from onboard.errors import ProductError
@@ -102,11 +103,17 @@ def unpack(data: bytes) -> RawChip:
     try:
         stream = io.BytesIO(body[6 : 6 + size])
         header = cbor2.load(stream)
+        if not isinstance(header, dict):
+            raise ValueError("its header makes no sense")
+        # The first version says nothing of its version.
+        formats.RAW_CHIP.check(header.get("format", 1), "the raw chip", ProductError)
         shape, kind = _checked(header, stream.tell() == size)
         wanted = math.prod(shape) * kind.itemsize
         decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_DECODER_BYTES)
         plain = decoder.decompress(body[6 + size :], max_length=wanted + 1)
         samples = np.frombuffer(plain, kind.newbyteorder("<")).reshape(shape)
+    except ProductError:
+        raise
     except _ABSURD as error:
         raise ProductError(f"raw chip: does not decode ({error}); ask for it again") from error
     place = header["scene"], header["row"], header["col"]

@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import cbor2
 
-from onboard import files
+from onboard import files, formats
 from onboard.errors import DamagedError
 from onboard.outbox import Item, Kind, Totals
 from onboard.runtime import Entry
 
-MAGIC = b"FSSH\x01"
+MAGIC = b"FSSH"
 SUFFIX = ".shelf"
 _DIGEST = 32
 
@@ -92,14 +92,18 @@ def pack(stored: Stored) -> bytes:
         for kind, group in zip(Kind, (entry.alerts, entry.products, entry.chips))
         for item in group
     ]
-    body = MAGIC + cbor2.dumps(
-        {
-            "scene": entry.scene_id,
-            "model": entry.model_id,
-            "created": stored.created_ms,
-            "totals": list(stored.totals),
-            "items": items,
-        }
+    body = (
+        MAGIC
+        + bytes([formats.SHELF.version])
+        + cbor2.dumps(
+            {
+                "scene": entry.scene_id,
+                "model": entry.model_id,
+                "created": stored.created_ms,
+                "totals": list(stored.totals),
+                "items": items,
+            }
+        )
     )
     return body + hashlib.sha256(body).digest()
 
@@ -113,7 +117,8 @@ def unpack(data: bytes) -> Stored:
     body, digest = data[:-_DIGEST], data[-_DIGEST:]
     if not body.startswith(MAGIC) or hashlib.sha256(body).digest() != digest:
         raise DamagedError("a file of the shelf is damaged; it is passed over")
-    held = cbor2.loads(body[len(MAGIC) :])
+    formats.SHELF.check(body[len(MAGIC)], "a file of the shelf", DamagedError)
+    held = cbor2.loads(body[len(MAGIC) + 1 :])
     groups: dict[Kind, list[Item]] = {kind: [] for kind in Kind}
     for kind, packed, value, place, acquired in held["items"]:
         where = None if place is None else (place[0], place[1])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from onboard import formats
 from onboard.arrays import Floats
 from onboard.capture import MAX_SIGMA_M, MAX_SIGMA_S, QUALITIES, Capture, parse_time
 from onboard.conditions import View
@@ -21,7 +22,6 @@ from onboard.fields import Fields
 from onboard.georef import Georef
 from onboard.toml import parse_toml, read_bytes
 
-FORMAT = 1
 SUFFIXES = (".json", ".toml")
 INTERLEAVES = ("bip", "bil", "bsq")
 ORDERS = {"little": "<u2", "big": ">u2"}
@@ -87,7 +87,7 @@ def read_sidecar(path: Path) -> Sidecar:
             contradict each other.
     """
     fields = _fields(path)
-    fields.whole("format", FORMAT, FORMAT)
+    fields.version(formats.SIDECAR)
     width, height = (fields.whole(name, 1, MAX_SIDE) for name in ("width", "height"))
     fit = fit_corners(path, _corners(fields), width, height)
     found = Sidecar(

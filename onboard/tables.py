@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import cbor2
 
-from onboard import doubts, nets, outlines
+from onboard import doubts, formats, nets, outlines
 from onboard.errors import ProductError, UnknownTablesError
 from onboard.headers import decode_header
 from onboard.nets import Net
@@ -27,7 +27,7 @@ from onboard.reduced import Scale
 FILE = "tables/products.fst"
 FOLDER = "known_tables"
 MAGIC = b"FSTB"
-VERSION = 1
+VERSION = formats.TABLES.version
 ID_BYTES = 8
 MAX_BYTES = 2**20
 MAX_DICTIONARY = 32_768
@@ -89,11 +89,7 @@ def unpack(data: bytes) -> Tables:
     """
     if data[:4] != MAGIC or len(data) < 6:
         raise ProductError("these bytes are no coding tables; export the bundle again")
-    if data[4] != VERSION:
-        raise ProductError(
-            f"the coding tables have format version {data[4]}, this software knows {VERSION}; "
-            "update FloodSat"
-        )
+    formats.TABLES.check(data[4], "the file of coding tables", ProductError)
     header = decode_header(inflate(data[5:], MAX_BYTES, "the coding tables"), "a file of tables")
     try:
         found = _build({name: header[key] for name, key in _KEYS.items()})

@@ -25,7 +25,6 @@ from tests.browser import Opened, chromium
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 ASSETS = {"script": "src", "img": "src", "iframe": "src", "link": "href", "source": "src"}
-VERSIONS = ("FORMAT", "FORMAT_VERSION", "VERSION", "SCHEMA_VERSION")
 
 
 def script(name: str) -> ModuleType:
@@ -243,26 +242,6 @@ def test_the_glossary_has_every_class_and_every_engine() -> None:
     for name in ("LAND", "WATER", "CLOUD", "NODATA"):
         assert f"{getattr(classes, name)} *{name.lower()}*" in entries()["Class"]
     assert set(LOADERS) <= set(re.findall(r"`([^`]+)`", entries()["Engine"]))
-
-
-def formats() -> list[tuple[str, str]]:
-    """Version and files of every row of the page of formats that has a version."""
-    text = (DOCS / "formats.md").read_text("utf-8")
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    return [(row[2], row[4]) for row in rows if len(row) == 5 and row[0] != "format"]
-
-
-@pytest.mark.parametrize(("versions", "files"), formats())
-def test_versions_of_formats_are_those_of_the_code(versions: str, files: str) -> None:
-    paths = [ROOT / path for path in re.findall(r"`([^`]+)`", files)]
-    found = [
-        str(node.value.value)
-        for path in paths
-        for node in ast.parse(path.read_text("utf-8")).body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        if isinstance(node.targets[0], ast.Name) and node.targets[0].id in VERSIONS
-    ]
-    assert ", ".join(found) == ("" if "CCSDS" in versions else versions.strip())
 
 
 def test_the_drawing_is_what_the_code_is() -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 
+from onboard import formats
 from onboard.errors import DatasetError
 from onboard.rasters import READ_ERRORS, first_line, name_of, reaching, unlocated_is_fine
 from onboard.remote import Remote
@@ -100,6 +101,7 @@ class ChipFolder:
             DatasetError: no ``dataset.toml``, nonsense in it or in ``index.csv``, or no chips.
         """
         meta = _Meta(path / "dataset.toml")
+        formats.CHIP_FOLDER.check(meta.get("format", 1), f"{path / 'dataset.toml'}:", DatasetError)
         ids = tuple(sorted((p.stem for p in (path / "images").glob("*.tif")), key=_natural))
         if not ids and not unlabelled:
             raise DatasetError(f"{path}: holds no chips; put them there as images/<id>.tif")

@@ -5,7 +5,6 @@ The temperature is folded into the last linear layers; the model id is the hash 
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from onboard.network import Network
 from onboard.oddity import Oddity
 from onboard.sensor import Sensor
 from onboard.triage import Limits
-from training import kept, oddity, parity
+from training import kept, oddity, parity, run_record
 from training.folding import Weights
 from training.placement import refuse_export
 from training.targets import CHUNK, MAKERS, Frozen, Made, npz
@@ -50,8 +49,10 @@ class Run:
             ConfigError: the folder is no finished run, or that of a network that cannot fly.
         """
         try:
-            record = json.loads((path / "run.json").read_text("utf-8"))
+            record = run_record.read(path)
             arrays = bundle.read_arrays((path / "weights.npz").read_bytes())
+        except run_record.NewerRunError:
+            raise
         except OSError as error:
             raise ConfigError(
                 f"{path}: is no finished run ({error.filename}: {error.strerror}); "

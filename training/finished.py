@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from onboard.errors import ConfigError
 from onboard.network import Network
 from onboard.normalise import Normalisation
 from onboard.sensor import Sensor
+from training import run_record
 from training.chips import ChipFolder
 from training.config import TrainConfig
 from training.fit import Fitted, chip_refs, shape
@@ -50,7 +50,7 @@ class Finished(NamedTuple):
             ConfigError: the folder is no finished run.
         """
         try:
-            record = json.loads((run / "run.json").read_text("utf-8"))
+            record = run_record.read(run)
             arrays = bundle.read_arrays((run / "weights.npz").read_bytes())
             config = TrainConfig.from_dict(record["config"], str(run / "run.json"))
             network = shape(Sensor.from_json(record["sensor"]), config)
@@ -66,6 +66,8 @@ class Finished(NamedTuple):
                 float(record["calibration"]["temperature"]),
                 bundle.weights_id(arrays).hex(),
             )
+        except run_record.NewerRunError:
+            raise
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ConfigError(
                 f"{run}: is no finished run ({error}); train it to its end"

@@ -23,12 +23,12 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from onboard import __version__, files, masks
+from onboard import __version__, files, formats, masks
 from onboard.errors import ConfigError, DatasetError
 from onboard.network import Network
 from onboard.normalise import Normalisation
 from onboard.sensor import Sensor
-from training import curves, kept
+from training import curves, kept, run_record
 from training.calibrate import Calibration, Floats, calibrate
 from training.chips import UNKNOWN, ChipFolder
 from training.config import TrainConfig
@@ -228,6 +228,7 @@ def _start_record(
     if path.exists():
         return _read_record(run, {**fixed, "config": _plain(config)})
     record = {
+        "format": formats.RUN.version,
         **fixed,
         "config": _plain(config),
         "network": network.to_json(),
@@ -250,10 +251,12 @@ def _start_record(
 def _read_record(run: Path, same: dict[str, Any]) -> dict[str, Any]:
     """The record of a run that goes on; what ``same`` names must not have changed."""
     try:
-        record: dict[str, Any] = json.loads((run / "run.json").read_text("utf-8"))
+        record = run_record.read(run)
         # Settings that came to be since then were at their defaults.
         known = {**record, "config": {**_plain(TrainConfig()), **record["config"]}}
         changed = [key for key, value in same.items() if known[key] != value]
+    except run_record.NewerRunError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{run / 'run.json'}: is no record of a run ({error}); name a new folder"

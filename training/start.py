@@ -6,13 +6,13 @@ learns can go up as a small patch (`onboard.patch`).
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from onboard import bundle
 from onboard.errors import ConfigError
+from training import run_record
 from training.folding import Weights
 
 
@@ -37,9 +37,11 @@ class Start(NamedTuple):
             ConfigError: the folder is no finished run.
         """
         try:
-            record = json.loads((run / "run.json").read_text("utf-8"))
+            record = run_record.read(run)
             arrays = bundle.read_arrays((run / "weights.npz").read_bytes())
             return cls(arrays, record["normalisation"], head_only)
+        except run_record.NewerRunError:
+            raise
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ConfigError(
                 f"--from {run}: is no finished run ({error}); train it to its end"

@@ -178,10 +178,12 @@ def _deliver(reception: Reception, out: Path, reference: PermanentWater | None) 
 
 
 def _to_json(reception: Reception, files: list[Delivery]) -> dict[str, Any]:
+    from onboard import formats
     from onboard.link import acks, housekeeping
 
     made = zip(reception.products, files, strict=True)
     return {
+        "format": formats.RECEPTION.version,
         "products": [_product(product, len(data), one) for (data, product), one in made],
         "chips": [_chip(chip, len(data)) for data, chip in reception.chips],
         "raw": [_raw(raw, len(data)) for data, raw in reception.raws],

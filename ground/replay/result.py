@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from onboard import files
+from onboard import files, formats
 from onboard.errors import ConfigError
 
 NAME = "replay.json"
 FORMAT = "floodsat replay"
-VERSION = 1
+VERSION = formats.REPLAY.version
 REAL, ACCOUNTED = "real code", "accounted"
 
 Place = tuple[float, float]
@@ -460,11 +460,7 @@ def read(path: Path) -> Replay:
     if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
         raise ConfigError(f"{path}: is no replay; name the replay.json of 'floodsat replay'")
     version = fields.pop("version", None)
-    if version != VERSION:
-        raise ConfigError(
-            f"{path}: has version {version} of its format, this software knows {VERSION}; "
-            "run 'floodsat replay' again"
-        )
+    formats.REPLAY.check(version, f"{path}:", ConfigError, "run 'floodsat replay' again")
     try:
         return _built(Replay, fields)
     except (TypeError, ValueError, KeyError) as error:

@@ -35,7 +35,7 @@ from ground.replay.scenario import (
 )
 from ground.replay.timing import bench_seconds
 from ground.replay.tle import Tle, read_tle
-from onboard import commands
+from onboard import commands, formats
 from onboard.engines import LOADERS
 from onboard.errors import CommandError, ConfigError
 from onboard.limits import Limits
@@ -65,6 +65,7 @@ def load(path: Path) -> Scenario:
 
 
 def _scenario(given: LinedFields) -> Scenario:
+    given.version(formats.SCENARIO, unsaid=1)
     start = given.as_instant("start", given.take("start"), None)
     days = given.number("days", 0.0, MAX_DAYS)
     if not days:

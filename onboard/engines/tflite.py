@@ -43,6 +43,16 @@ def find_runtime() -> tuple[Any, str]:
     )
 
 
+def _check_inputs(bundle: Bundle, runner: Any, wanted: set[str]) -> None:
+    """Refuse a model of a network that is built otherwise than ours are now."""
+    found = set(runner.get_input_details())
+    if found != wanted:
+        raise BundleError(
+            f"{bundle.path}: its TFLite model takes {', '.join(sorted(found))}, the network of "
+            f"this software {', '.join(sorted(wanted))}; export the run again"
+        )
+
+
 class TFLiteEngine:
     """Fits `onboard.engines.Engine`. Threads: all cores, or ``FLOODSAT_THREADS``."""
 
@@ -60,7 +70,8 @@ class TFLiteEngine:
         self._chunk = max(self._models)
         self._runners: dict[int, Any] = {}
         self._keep: list[Any] = []
-        self._runner(self._chunk)
+        wanted = {"tile", *(f"mask_{site.name}" for site in bundle.network.sites)}
+        _check_inputs(bundle, self._runner(self._chunk), wanted)
 
     def _runner(self, count: int) -> Any:
         """The model of ``count`` passes; each takes memory, so it is loaded when first needed."""

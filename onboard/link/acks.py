@@ -11,9 +11,10 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from onboard import formats
 from onboard.errors import StreamError
 
-VERSION = 1
+VERSION = formats.ACK.version
 MAX_TEXT = 80
 _HEAD = struct.Struct(">BBBIQ")
 
@@ -56,11 +57,14 @@ def unpack(data: bytes) -> Ack:
     Raises:
         StreamError: it is no acknowledgement of a version that is known here.
     """
+    formats.ACK.check(
+        int.from_bytes(data[:1], "big"), "an acknowledgement", StreamError, "it is damaged"
+    )
     text = data[_HEAD.size :]
     if len(data) < _HEAD.size or len(text) > MAX_TEXT or not text.isascii():
         raise StreamError("an acknowledgement's length or text is wrong")
-    version, status, code, count, when = _HEAD.unpack_from(data)
-    if version != VERSION or status not in list(Status):
+    _, status, code, count, when = _HEAD.unpack_from(data)
+    if status not in list(Status):
         raise StreamError("an acknowledgement is not one known here; update FloodSat")
     return Ack(count, code, Status(status), when, text.decode("ascii"))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onboard import classes
+from onboard import classes, formats
 from onboard.arrays import Flags
 from onboard.errors import StreamError
 from onboard.georef import Georef
@@ -26,9 +26,11 @@ from onboard.triage import Sight
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = formats.ALERT.version
 _BODY = struct.Struct(">BB8sHIiiHIHIHHBBB")
 SIZE = _BODY.size
+_BODY_1 = struct.Struct(">BB8sHIiiHIHHBB")
+SIZE_1 = _BODY_1.size
 
 FLAG_FLOOD = 0x01
 FLAG_PLACE = 0x02
@@ -122,17 +124,22 @@ def _flags(alert: Alert) -> int:
 
 
 def unpack(data: bytes) -> Alert:
-    """Decode an alert.
+    """Decode an alert, of version 1 or 2.
 
     Raises:
         StreamError: it is not an alert of a version that is known here.
     """
-    if len(data) != SIZE:
-        raise StreamError(f"an alert has {SIZE} bytes, not {len(data)}")
-    version, flags, frame_id, days, ms, latitude, longitude, *rest = _BODY.unpack(data)
+    version = formats.ALERT.check(
+        int.from_bytes(data[:1], "big"), "an alert", StreamError, "it is damaged"
+    )
+    if len(data) != (SIZE_1 if version == 1 else SIZE):
+        raise StreamError(f"an alert of version {version} does not have {len(data)} bytes")
+    if version == 1:
+        data = _as_2(data)
+    _, flags, frame_id, days, ms, latitude, longitude, *rest = _BODY.unpack(data)
     sigma, area, share, may_area, may_share, unobserved, entropy, epistemic, odd = rest
-    if version != VERSION or flags & ~_KNOWN:
-        raise StreamError(f"an alert has version {version}; update FloodSat on the ground")
+    if flags & ~_KNOWN:
+        raise StreamError(f"an alert has flags that are not known here; {formats.UPDATE_GROUND}")
     if abs(latitude) > 90 * _DEGREE or abs(longitude) > 180 * _DEGREE or ms >= cds.LEAP_DAY_MS:
         raise StreamError("an alert names no place on Earth or no time of day")
     acquired = (days - cds.EPOCH_DAYS) * cds.DAY_MS + ms
@@ -152,6 +159,19 @@ def unpack(data: bytes) -> Alert:
         epistemic=_square(_value(epistemic, 1 / 254, _NO_BYTE)),
         odd=_value(odd, 1 / 254, _NO_BYTE),
     )
+
+
+def _as_2(data: bytes) -> bytes:
+    """An alert of version 1 in the bytes of version 2.
+
+    It told of one operating point, so that what is likely is all that is known to be possible.
+    Its entropies were means over all observed pixels, which version 2 has no place for. Every
+    alert went before its product.
+    """
+    _, flags, *head, area, share, unobserved, _, _ = _BODY_1.unpack(data)
+    flags |= FLAG_PRODUCT if not flags & FLAG_PRODUCT else ~_KNOWN & 0xFF
+    absent = (_NO_BYTE,) * 3
+    return _BODY.pack(2, flags, *head, area, share, area, share, unobserved, *absent)
 
 
 def alert_for(

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from onboard import formats
 from onboard.errors import StreamError
 
-VERSION = 2
+VERSION = formats.HOUSEKEEPING.version
 _BODY_1 = struct.Struct(">BIIIQ")
 _BODY = struct.Struct(">BIIIQIIIB")
 _STATUS = struct.Struct(">8sBBBbIHHHHIH5H")
@@ -192,6 +193,8 @@ def unpack(data: bytes) -> Housekeeping:
     Raises:
         StreamError: it is not housekeeping of a version that is known here.
     """
+    found = int.from_bytes(data[:1], "big")
+    formats.HOUSEKEEPING.check(found, "a housekeeping packet", StreamError, "it is damaged")
     if len(data) == SIZE_1 and data[0] == 1:
         return Housekeeping(*_BODY_1.unpack(data)[1:])
     if len(data) != SIZE or data[0] != VERSION:

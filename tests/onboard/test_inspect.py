@@ -189,7 +189,7 @@ def test_a_bundle_of_a_newer_version(tmp_path: Path, capfd: Any) -> None:
     text = json.dumps(newer).encode()
     (path / bundle.MANIFEST).write_bytes(text)
     (path / bundle.SIGNATURE).write_bytes(signing.sign(text, signing.read_private(DEMO_KEY)))
-    refused(capfd, path, f"bundle format {bundle.FORMAT + 1}", "update FloodSat")
+    refused(capfd, path, f"the bundle has format version {bundle.FORMAT + 1}", "update FloodSat")
 
 
 def test_the_complete_manifest_is_in_the_json(tmp_path: Path) -> None:
