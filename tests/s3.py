@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.request import Request, urlopen
 
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -98,6 +99,9 @@ def store_running() -> Iterator[Store]:
             patch.setenv(name, value)
         import s3fs
 
+        # What another server of this process held is still there.
+        with urlopen(Request(f"{store.url}/moto-api/reset", method="POST"), timeout=60) as answer:
+            answer.read()
         system = s3fs.S3FileSystem(endpoint_url=store.url)
         for bucket in ("frames", "maps"):
             system.mkdir(bucket)
