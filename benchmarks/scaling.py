@@ -23,6 +23,7 @@ from benchmarks.figures import Bound, Figure
 from ground.archive.cluster import Cluster, opened
 from ground.archive.job import gather, run
 from ground.archive.recipe import Recipe
+from onboard.errors import MissingPackageError
 
 SIDE = 1024
 FRAMES, ROUNDS = 6, 3
@@ -123,8 +124,11 @@ def figures(bundle: Path, engine: str, trust: Sequence[Path], seed: int) -> list
         note = "not measured: this machine has one core"
         return [Figure("scaling", engine, text, None, "%", bound, note)]
     recipe = Recipe.of(bundle, engine, seed=seed, trust=list(trust) or None)
-    with tempfile.TemporaryDirectory(prefix="floodsat-scaling-") as name:
-        found = measure(recipe, Path(name), seed)
+    try:
+        with tempfile.TemporaryDirectory(prefix="floodsat-scaling-") as name:
+            found = measure(recipe, Path(name), seed)
+    except MissingPackageError as error:
+        return [Figure("scaling", engine, text, None, "%", bound, f"not measured: {error}")]
     note = (
         f"one thread each, {found.frames} frames of {SIDE} px a side, file to catalogue, "
         f"{len(found.one)} rounds in turn"

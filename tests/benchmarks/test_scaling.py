@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import scaling
 from benchmarks.scaling import Scaling
+from onboard.errors import MissingPackageError
 from tests.samples import BUNDLE
 
 
@@ -44,6 +45,19 @@ def test_one_core_measures_nothing_and_says_so(monkeypatch: pytest.MonkeyPatch) 
     (only,) = scaling.figures(BUNDLE, "tflite", [], 0)
     assert only.value is None
     assert only.note == "not measured: this machine has one core"
+
+
+def test_without_dask_nothing_is_measured_and_the_cure_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*_: object) -> Scaling:
+        raise MissingPackageError("--cluster: needs the package 'distributed'")
+
+    monkeypatch.setattr(scaling, "measure", missing)
+    monkeypatch.setattr(scaling.os, "cpu_count", lambda: 2)
+    (only,) = scaling.figures(BUNDLE, "tflite", [], 0)
+    assert only.value is None
+    assert only.note == "not measured: --cluster: needs the package 'distributed'"
 
 
 def test_the_load_is_what_linux_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
