@@ -28,7 +28,7 @@ CHECKS := $(if $(filter 1,$(FLOODSAT_NO_FLIGHT)),lint types pytest,find-flight l
 DATA := $(or $(FLOODSAT_DATA),../shared/data)
 
 .PHONY: help base install demo test lint types pytest flight flight-env find-flight hil soak \
-	bench docs footprint upsets patches lab streaming vendor pictures notebook figures lock clean again
+	bench docs footprint upsets patches lab streaming vendor pictures notebook figures lock wheels clean again
 
 help: ## list these commands
 	@echo "FloodSat: make COMMAND"
@@ -138,6 +138,9 @@ figures: .venv/.stamp-dev ## write the README's figures of the shipped bundle (n
 docs: .venv/.stamp-dev ## the documentation site: build/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 	@echo "open build/site/index.html"
+
+wheels: $(RUNTIME) ## install the wheel in fresh environments of every Python that is here, and run it (network)
+	@bash scripts/wheels.sh
 
 lock: ## write requirements/*.txt anew from the *.in files; UPGRADE=1 for the newest versions
 	@bash $(SCRIPT) lock
