@@ -47,6 +47,8 @@ class TrainConfig:
         rescale: share of training chips that are resampled to another ground sample distance.
         clouds: share of training chips that generated clouds and shadows are laid over.
         average: momentum of the weights' moving average; the average is what is kept.
+        per_chip: draw what happens to each chip of a batch from a generator of its own, so that
+            several workers can share the batch; ``--workers`` sets it.
     """
 
     seed: int = 1
@@ -71,6 +73,7 @@ class TrainConfig:
     rescale: float = 0.4
     clouds: float = 0.4
     average: float = 0.99
+    per_chip: bool = False
 
     def to_toml(self) -> str:
         """All settings as TOML, one a line."""

@@ -11,7 +11,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import hashlib
 import io
+import itertools
 import json
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -42,6 +44,7 @@ from training.trainer import Row, Trainer, predict
 
 if TYPE_CHECKING:
     from training.distil import Teaching
+    from training.group import Group
 
 CALIBRATION_PASSES = 10
 
@@ -150,31 +153,43 @@ def fit(
     fold: Fold | None = None,
     start: Start | None = None,
     teaching: Teaching | None = None,
+    group: Group | None = None,
 ) -> Fitted:
     """Train, or go on training, the network in the run folder ``run``.
 
     ``fold`` holds other chips out than the splits do; see `training.splits.fold_ids`. ``start``
     gives the weights to begin with, and the normalisation. ``teaching`` mixes what finished
-    networks say into the labels.
+    networks say into the labels; not in a ``group``, whose workers share every batch. Of a group
+    the chief alone writes and calls back.
 
     Raises:
-        ConfigError: the folder holds a run with other settings or data, or a damaged one.
+        ConfigError: the folder holds a run with other settings or data, or a damaged one; the
+            workers of the group have not all the same settings and chips.
         DatasetError: unusable chips, or the loss became NaN.
         OutputError: the folder cannot be written.
+        WorkerLostError: another worker of the group ended.
     """
     network = shape(sensor, config)
     train, held = chip_refs(folders, sensor, fold)
-    deciding = deciders(held, sensor)
-    files.make_folder(run)
+    chief = group is None or group.chief
+    if group is not None:
+        _agree(group, config, sensor, train, held)
+    deciding = deciders(held, sensor) if chief else []
+    if chief:
+        files.make_folder(run)
     keras.utils.set_random_seed(config.seed)
-    record = _start_record(run, folders, sensor, network, config, train, held, start, teaching)
+    begun = functools.partial(
+        _start_record, run, folders, sensor, network, config, train, held, start, teaching
+    )
+    record = begun() if group is None else group.share_json(begun)
     normalisation = Normalisation.from_json(record["normalisation"])
     seen = train if teaching is None else teaching.over(train, sensor, run, on_step)
-    stream = TrainingStream(seen, sensor, network, normalisation, config)
+    share = (0, 1) if group is None else (group.index, group.count)
+    stream = TrainingStream(seen, sensor, network, normalisation, config, share)
     calm = PlainStream(held, sensor, network, normalisation)
     steps = config.epochs * len(stream)
-    begin = (None, False) if start is None else (start.weights, start.head_only)
-    trainer = Trainer(network, config, steps, len(seen), *begin)
+    weights, head_only = (None, False) if start is None else (start.weights, start.head_only)
+    trainer = Trainer(network, config, steps, len(seen), weights, head_only, group)
     history = trainer.restore(run)
     for epoch in range(len(history), config.epochs):
         stream.epoch = epoch
@@ -186,20 +201,52 @@ def fit(
             )
         iou = trainer.score(calm)
         history.append({"epoch": epoch + 1, "loss": loss, **iou})
-        trainer.checkpoint(run, history)
-        files.write_text(run / "history.csv", _csv(history))
-        curves.log(run, history[-1])
-        on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
-    record["network"] = trainer.network.to_json()
+        if chief:
+            trainer.checkpoint(run, history)
+            files.write_text(run / "history.csv", _csv(history))
+            curves.log(run, history[-1])
+            on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
     fitted = Fitted(trainer.averaged(), trainer.network, calm)
+    if chief:
+        record["network"] = trainer.network.to_json()
+        _conclude(run, trainer, record, history, fitted, train, deciding, sensor)
+    if group is not None:
+        # Together to the end: who leaves early looks lost to the others.
+        group.wait()
+    return fitted
+
+
+def _conclude(
+    run: Path,
+    trainer: Trainer,
+    record: dict[str, Any],
+    history: list[Row],
+    fitted: Fitted,
+    train: Sequence[ChipRef],
+    deciding: Sequence[bool],
+    sensor: Sensor,
+) -> None:
+    """Calibrate, keep the chips that an export needs, and write what is finished."""
     calibration = _calibrate(fitted, deciding)
+    held, normalisation = fitted.held.refs, Normalisation.from_json(record["normalisation"])
     judges = [ref for ref, decides in zip(held, deciding, strict=True) if decides]
     record["kept"] = {
         name: kept.keep(run / name, refs, sensor, normalisation)
         for name, refs in ((kept.REPRESENTATIVE, train), (kept.HELD, judges))
     }
     _finish(run, trainer, record, history, calibration)
-    return fitted
+
+
+def _agree(group: Group, config: TrainConfig, sensor: Sensor, *parts: Sequence[ChipRef]) -> None:
+    """All workers must have the same settings, and index of chips: their names and places."""
+    settings = json.dumps([config.to_toml(), sensor.to_json()])
+    group.agree("settings", hashlib.sha256(settings.encode()).digest())
+    index = hashlib.sha256()
+    for ref in itertools.chain.from_iterable(parts):
+        f = ref.folder
+        said = [f.name, f.bands, f.scale, f.offset, f.gsd_m, f.classes, ref.id, f.groups[ref.id]]
+        index.update(json.dumps(said).encode())
+    group.agree("chips", index.digest())
 
 
 def _start_record(

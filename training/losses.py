@@ -17,31 +17,44 @@ Tensor = Any
 HEADS = ("water", "cloud")
 
 
-def _cross_entropy(target: Tensor, logit: Tensor, known: Tensor, smoothing: float) -> Tensor:
+Total = Callable[[Tensor], Tensor]
+"""Sums a tensor over the whole batch, wherever its parts are."""
+
+
+def _cross_entropy(
+    target: Tensor, logit: Tensor, known: Tensor, smoothing: float, total: Total
+) -> Tensor:
     soft = target * (1.0 - 2.0 * smoothing) + smoothing
     loss = ops.softplus(logit) - soft * logit
-    return ops.sum(loss * known) / (ops.sum(known) + 1.0)
+    return total(loss * known) / (total(known) + 1.0)
 
 
-def _dice(target: Tensor, logit: Tensor, known: Tensor) -> Tensor:
+def _dice(target: Tensor, logit: Tensor, known: Tensor, total: Total) -> Tensor:
     """Soft Dice over the whole batch, so that chips without water do not explode it."""
     p = ops.sigmoid(logit) * known
-    both = ops.sum(p * target)
-    return 1.0 - (2.0 * both + 1.0) / (ops.sum(p) + ops.sum(target * known) + 1.0)
+    both = total(p * target)
+    return 1.0 - (2.0 * both + 1.0) / (total(p) + total(target * known) + 1.0)
 
 
 def flood_losses(
-    target: Tensor, logits: Tensor, dice_weight: float, label_smoothing: float
+    target: Tensor,
+    logits: Tensor,
+    dice_weight: float,
+    label_smoothing: float,
+    total: Total = ops.sum,
 ) -> tuple[Tensor, Tensor]:
-    """The losses of the two heads, water and cloud."""
+    """The losses of the two heads, water and cloud.
+
+    ``total`` sums over the batch; workers that share one sum over all of them.
+    """
     target = ops.cast(target, "float32")
     known = ops.cast(target < 1.5, "float32")
     target = target * known
     water = (target[..., 0], logits[..., 0], known[..., 0])
     cloud = (target[..., 1], logits[..., 1], known[..., 1])
     return (
-        _cross_entropy(*water, label_smoothing) + dice_weight * _dice(*water),
-        _cross_entropy(*cloud, label_smoothing),
+        _cross_entropy(*water, label_smoothing, total) + dice_weight * _dice(*water, total),
+        _cross_entropy(*cloud, label_smoothing, total),
     )
 
 
@@ -71,12 +84,15 @@ class TaskUncertainty(keras.layers.Layer):  # type: ignore[misc]  # Keras has no
 
 
 def flood_loss(
-    dice_weight: float, label_smoothing: float, weigh: Callable[[Sequence[Tensor]], Tensor]
+    dice_weight: float,
+    label_smoothing: float,
+    weigh: Callable[[Sequence[Tensor]], Tensor],
+    total: Total = ops.sum,
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """What a step minimises: the losses of `HEADS`, made one number by ``weigh``."""
 
     def loss(target: Tensor, logits: Tensor) -> Tensor:
-        return weigh(flood_losses(target, logits, dice_weight, label_smoothing))
+        return weigh(flood_losses(target, logits, dice_weight, label_smoothing, total))
 
     return loss
 
@@ -103,6 +119,15 @@ class HeadIoU(keras.metrics.Metric):  # type: ignore[misc]  # Keras has no types
         true = target * known
         self._both.assign_add(ops.sum(said * true))
         self._either.assign_add(ops.sum(ops.maximum(said, true)))
+
+    def counts(self) -> tuple[float, float]:
+        """Pixels in both and in either."""
+        return float(self._both), float(self._either)
+
+    def set_counts(self, counts: Sequence[float]) -> None:
+        """Take what `counts` gave, summed over several."""
+        self._both.assign(counts[0])
+        self._either.assign(counts[1])
 
     def result(self) -> Tensor:
         """0…1; 1 where neither label nor prediction holds the class."""

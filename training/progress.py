@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -13,6 +13,9 @@ from onboard.sensor import Sensor
 from training.chips import ChipFolder
 from training.config import TrainConfig
 from training.start import Start
+
+if TYPE_CHECKING:
+    from training.group import Group
 
 
 def show(
@@ -22,8 +25,11 @@ def show(
     run: Path,
     folds: int = 0,
     start: Start | None = None,
+    group: Group | None = None,
 ) -> dict[str, Any]:
     """Run `training.fit.fit`, or with ``folds`` a cross-validation, with progress.
+
+    Of a ``group`` the chief alone shows something.
 
     Returns:
         The figures of the cross-validation; empty without one.
@@ -39,7 +45,7 @@ def show(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns) as bar:
+    with Progress(*columns, disable=group is not None and not group.chief) as bar:
         task = bar.add_task("training", total=None)
 
         def on_step(done: int, of: int) -> None:
@@ -55,7 +61,7 @@ def show(
             )
 
         if not folds:
-            fit(folders, sensor, config, run, on_epoch, on_step, start=start)
+            fit(folders, sensor, config, run, on_epoch, on_step, start=start, group=group)
             return {}
         return cross_validate(
             folders,

@@ -87,7 +87,17 @@ def batch_of(
 
 
 class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
-    """Augmented crops in a random order, a pure function of the seed and of ``epoch``."""
+    """Augmented crops in a random order, a pure function of the seed and of ``epoch``.
+
+    Args:
+        refs: the chips.
+        sensor: whose bands.
+        network: whose masks.
+        normalisation: of its inputs.
+        config: settings.
+        share: which part of each batch to make, and of how many; all of it by default. Parts need
+            ``config.per_chip``; together they are the batch, whatever their number.
+    """
 
     def __init__(
         self,
@@ -96,9 +106,12 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has 
         network: Network,
         normalisation: Normalisation,
         config: TrainConfig,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
-        self._refs = list(refs)
+        if share != (0, 1) and not config.per_chip:
+            raise ValueError("a batch can be shared where per_chip is set only")
+        self._refs, self._share = list(refs), share
         self._sensor, self._network, self._normalisation = sensor, network, normalisation
         self._config = config
         self._bank = (
@@ -114,11 +127,25 @@ class TrainingStream(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has 
         order = np.random.default_rng([seed, self.epoch]).permutation(len(self._refs))
         # A short last batch is filled from the front, so that every step weighs the same.
         picks = np.take(order, range(index * size, (index + 1) * size), mode="wrap")
+        if self._config.per_chip:
+            return self._own_draws(picks, index)
         rng = np.random.default_rng([seed, self.epoch, index])
         chips = [self._augmented(self._refs[i].read(self._sensor), rng) for i in picks]
         draw = random_noise if self._config.learned_dropout else random_masks
         own = draw(self._network, len(chips), rng)
         return batch_of(chips, self._normalisation, own)
+
+    def _own_draws(self, picks: npt.NDArray[np.int64], index: int) -> Batch:
+        """This worker's part of the batch: no chip's draws depend on the chips before it."""
+        draw = random_noise if self._config.learned_dropout else random_masks
+        chips, own = [], []
+        for place in range(self._share[0], len(picks), self._share[1]):
+            rng = np.random.default_rng([self._config.seed, self.epoch, index, place])
+            chip = self._refs[picks[place]].read(self._sensor)
+            chips.append(self._augmented(chip, rng))
+            own.append(draw(self._network, 1, rng))
+        drawn = {name: np.concatenate([each[name] for each in own]) for name in own[0]}
+        return batch_of(chips, self._normalisation, drawn)
 
     def _augmented(self, chip: Chip, rng: np.random.Generator) -> Chip:
         """Rescale, crop, turn, cover with clouds and disturb one chip."""
@@ -135,6 +162,7 @@ class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no 
     """Chips as they are, one a batch, with the masks of the deterministic pass.
 
     Attributes:
+        refs: the chips.
         places: data set and group of every chip.
     """
 
@@ -146,21 +174,21 @@ class PlainStream(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no 
         normalisation: Normalisation,
     ) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
-        self._refs, self._sensor = list(refs), sensor
+        self.refs, self._sensor = list(refs), sensor
         self.places = [f"{ref.folder.name}/{ref.folder.groups[ref.id]}" for ref in refs]
         self._stride, self._normalisation = network.stride, normalisation
         ones = masks.ones(network)
         self._masks = {f"mask_{k}": v.reshape(1, 1, 1, -1) for k, v in ones.items()}
 
     def __len__(self) -> int:
-        return len(self._refs)
+        return len(self.refs)
 
     def __getitem__(self, index: int) -> Batch:
         return batch_of([self.chip(index)], self._normalisation, self._masks)
 
     def chip(self, index: int) -> Chip:
         """One chip, padded to a size that the network takes."""
-        chip = self._refs[index].read(self._sensor)
+        chip = self.refs[index].read(self._sensor)
         side = -(-max(chip.water.shape) // self._stride) * self._stride
         return augment.crop(chip, side, np.random.default_rng(0))
 

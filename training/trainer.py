@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -31,13 +31,18 @@ from training.config import TrainConfig
 from training.losses import HEADS, HeadIoU, TaskUncertainty, fixed_weights, flood_loss
 from training.network import set_weight_arrays
 from training.prior import ConcreteMask, Prior
+from training.shared_step import shared_step, synchronise
 from training.stream import PlainStream, TrainingStream
+
+if TYPE_CHECKING:
+    from training.group import Group
 
 Floats = npt.NDArray[np.floating[Any]]
 Weights = list[npt.NDArray[np.float32]]
 Row = dict[str, float]
 
 
+CHECKPOINT = "checkpoint.npz"
 LAST = ("head", "correct_")
 """How the names of the last layers begin."""
 
@@ -59,6 +64,7 @@ class Trainer:
         chips: that it sees, the data size of the prior.
         start: the weights that learning starts from; random ones if None.
         head_only: leave all but the last layers as they are: the head and the corrections.
+        group: the workers that train it together; None for this process alone.
 
     Raises:
         ConfigError: ``start`` has not the shape of the network.
@@ -72,6 +78,7 @@ class Trainer:
         chips: int,
         start: Mapping[str, Any] | None = None,
         head_only: bool = False,
+        group: Group | None = None,
     ) -> None:
         prior = Prior(config.length_scale, chips)
         self._shape, self._net, self._shadow = network, build(network, prior), build(network)
@@ -99,7 +106,15 @@ class Trainer:
             loss=flood_loss(config.dice_weight, config.label_smoothing, weigh),
         )
         optimizer.build(self.model.trainable_variables)
-        self._momentum = config.average
+        self._momentum, self._group = config.average, group
+        self._learn = self.model.train_on_batch
+        if group is not None:
+            synchronise(self._net)
+            self._learn = shared_step(
+                group,
+                self.model,
+                lambda total: flood_loss(config.dice_weight, config.label_smoothing, weigh, total),
+            )
         self._average: Weights = self._net.get_weights()
         self._steps = 0
         self._prior = prior
@@ -137,7 +152,7 @@ class Trainer:
         losses = []
         # A batch is made while the one before it is learned from.
         for inputs, target in ahead(partial(stream.__getitem__, i) for i in range(len(stream))):
-            losses.append(float(self.model.train_on_batch(inputs, target)))
+            losses.append(float(self._learn(inputs, target)))
             if not np.isfinite(losses[-1]):
                 # Nothing that follows would mend it.
                 break
@@ -154,12 +169,21 @@ class Trainer:
         """IoU of both heads by the averaged weights, and what is learned beside them."""
         model = self.averaged()
         heads = [HeadIoU(0, "water_iou"), HeadIoU(1, "cloud_iou")]
-        for index in range(len(stream)):
+        for index in range(*self._share(len(stream))):
             inputs, target = stream[index]
             logits = predict(model, inputs)
             for head in heads:
                 head.update_state(target, logits)
+        if self._group is not None:
+            for head in heads:
+                head.set_counts(self._group.sum(np.array(head.counts())).tolist())
         return {**{head.name: float(head.result()) for head in heads}, **self._learned()}
+
+    def _share(self, count: int) -> tuple[int, int, int]:
+        """Range of what this worker does of ``count`` things."""
+        return (
+            (0, count, 1) if self._group is None else (self._group.index, count, self._group.count)
+        )
 
     def _learned(self) -> Row:
         rates = {
@@ -181,30 +205,41 @@ class Trainer:
 
     def checkpoint(self, run: Path, history: list[Row]) -> None:
         """Save everything that the next epoch depends on."""
+        files.write_bytes(run / CHECKPOINT, self._packed(history))
+
+    def _packed(self, history: list[Row]) -> bytes:
         arrays = {f"v{i}": np.asarray(v) for i, v in enumerate(self._state())}
         arrays.update({f"a{i}": a for i, a in enumerate(self._average)})
         buffer = io.BytesIO()
         np.savez(buffer, history=json.dumps(history), steps=self._steps, **arrays)
-        files.write_bytes(run / "checkpoint.npz", buffer.getvalue())
+        return buffer.getvalue()
 
     def restore(self, run: Path) -> list[Row]:
         """Take up a checkpoint if there is one; returns its history.
 
+        Of a group the chief reads it, and all begin with what the chief has.
+
         Raises:
             ConfigError: it is damaged.
         """
-        path = run / "checkpoint.npz"
-        if not path.exists():
+        path = run / CHECKPOINT
+        if self._group is None and not path.exists():
             return []
         try:
-            return self._take_up(path)
+            if self._group is None:
+                return self._take_up(path.read_bytes())
+            found = b""
+            if self._group.chief:
+                found = path.read_bytes() if path.exists() else self._packed([])
+                read_arrays(found)
+            return self._take_up(self._group.share(found))
         except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ConfigError(
                 f"{path}: is damaged ({error}); delete it to start this run again"
             ) from error
 
-    def _take_up(self, path: Path) -> list[Row]:
-        saved = read_arrays(path.read_bytes())
+    def _take_up(self, data: bytes) -> list[Row]:
+        saved = read_arrays(data)
         for i, variable in enumerate(self._state()):
             variable.assign(saved[f"v{i}"])
         self._average = [saved[f"a{i}"] for i in range(len(self._average))]
