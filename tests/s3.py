@@ -19,12 +19,22 @@ VARIABLES = {
     # Waiting is not what is tested.
     "GDAL_HTTP_RETRY_DELAY": "0.01",
     "AWS_EC2_METADATA_DISABLED": "true",
+    # A proxy of the machine leads out, not to its own loopback.
+    "NO_PROXY": "127.0.0.1",
+    "no_proxy": "127.0.0.1",
 }
 ANYONE = (
     "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, "
     "SignedHeaders=host, Signature=0"
 )
-FOREIGN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION")
+FOREIGN = (
+    "AWS_CONFIG_FILE",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+)
 
 
 class Asked(NamedTuple):
