@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections.abc import Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from ground.archive import job as jobs
 from ground.archive.cluster import Cluster, opened
 from ground.archive.job import fit, gather, run
 from ground.archive.recipe import Recipe
+from ground.archive.work import Done
 from onboard import cli
 from onboard.errors import ClusterError, ConfigError
 from tests.ground.archive import deeds
@@ -130,28 +132,19 @@ def test_the_ground_is_named_where_it_is_missing(
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(5))
 def test_workers_killed_at_random_lose_no_frame(recipe: Recipe, tmp_path: Path, seed: int) -> None:
-    import random
-    import threading
-
-    frames = frames_in(tmp_path / "in", 60)
+    frames = frames_in(tmp_path / "in", 40)
     one, out = make(tmp_path / "one"), make(tmp_path / "out")
     gather(run(recipe, frames, one))
-    done = threading.Event()
+    rng, drawn = random.Random(seed), 0
     with opened("local", 2) as made:
-
-        def kill() -> None:
-            rng = random.Random(seed)
-            while not done.wait(rng.uniform(0.5, 3.0)):
-                pids = list(made.client.run(os.getpid, on_error="ignore").values())
-                os.kill(rng.choice(pids), signal.SIGKILL)
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            summary = gather(run(recipe, frames, out, made))
-        finally:
-            done.set()
-            killer.join()
-    assert counted(summary) == (60, 0, 0)
+        for outcome in run(recipe, frames, out, made):
+            assert outcome is not None
+            assert isinstance(outcome.result, Done)
+            drawn += 1
+            # By what is done, not by the clock: a slow machine must get on as well.
+            if rng.random() < 0.2:
+                pids = made.client.run(os.getpid, on_error="ignore").values()
+                os.kill(rng.choice(sorted(pids)), signal.SIGKILL)
+    assert drawn == len(frames)
     jobs.tidy(out)
     assert maps_of(out) == maps_of(one)
