@@ -405,7 +405,7 @@ def test_a_sidecar_without_a_field(tmp_path: Path, profile: Profile, field: str)
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"format": 2}, "field format is 2"),
+        ({"format": 2}, "has format version 2"),
         ({"width": 0}, "field width is 0"),
         ({"height": 20.0}, "field height is 20.0"),
         ({"width": True}, "field width is True"),

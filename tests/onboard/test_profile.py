@@ -46,7 +46,7 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("format = 1", "format = 2", "field format is 2"),
+        ("format = 1", "format = 2", "has format version 2"),
         ("format = 1\n", "", "lacks the field format"),
         ('sensor = "vnir4"\n', "", "lacks the field sensor"),
         ('revision = "test bench"', 'revision = " "', "field revision is ' '"),
