@@ -27,9 +27,10 @@ def text(folder: Path) -> str:
     return (
         "# The lab\n\nWhat the theory promises, repeated on floods with our own network. "
         "`floodsat lab NAME --out DIR` writes these pages and this index; `floodsat lab all` runs "
-        "them all. The rule of each verdict stands in the page's method; it was written before the "
-        "run and is not tuned to what came out. Where an experiment was changed after a first "
-        "run, its method says so.\n\n"
+        "them all. The rule of each verdict stands in the page's method and was written before the "
+        "run. Two are exceptions: single-pass was changed after its first run, as its method says; "
+        "epistemic-aleatoric was run once more, by the same rule, when every chip was given masks "
+        "of its own.\n\n"
         + table(["experiment", "question", "verdict", "what was found", "seeds"], rows)
         + "\n"
     )
