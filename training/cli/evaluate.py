@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ from onboard.errors import BundleError, FrameError
 
 if TYPE_CHECKING:
     from ground.archive.recipe import Recipe
+    from onboard.bundle import Bundle
+    from onboard.engines import Engine
+    from training.chips import ChipFolder
+    from training.evaluate import Scored
+    from training.oddity import Judge
     from training.over import Spread
 
 SPLITS = ("test", "calibration", "train", "all")
@@ -68,66 +74,136 @@ def command(
     from ground.archive.recipe import Recipe
     from onboard import bundle as bundles
     from onboard import engines, files
-    from training import evaluate, oddity
     from training.chips import ChipFolder
-    from training.over import Here
+    from training.oddity import Judge
 
     options.check_workers(cluster, workers)
-    loaded = bundles.load(bundle, [engines.set_of(engine)], list(trust) or None)
+    trusted = list(trust) or None
+    loaded = bundles.load(bundle, [engines.set_of(engine)], trusted)
     over = None
     if cluster is not None:
-        recipe = Recipe.of(bundle, engine, passes, seed, list(trust) or None)
-        over = _spread(recipe, cluster, workers)
+        over = _spread(Recipe.of(bundle, engine, passes, seed, trusted), cluster, workers)
     runs = engines.load(engine, loaded) if over is None else over.engine()
-    count = passes or loaded.passes
+    scoring = _Scoring(loaded, runs, passes or loaded.passes, seed, split, gsd, over)
     folders = [ChipFolder.open(path) for path in chips]
-    judge = oddity.Judge.of(loaded, runs, count, seed)
+    judge = Judge.of(loaded, runs, scoring.passes, seed)
     if judge is None and odd_scenes:
         raise BundleError(f"{bundle}: carries no oddity score; export it again, or leave --odd out")
     scenes = _frames(odd_scenes)
     results: dict[str, Any] = {}
     odd: dict[str, Any] = {}
     for folder in folders:
-        ids = evaluate.chips_of(folder, split)
-        with _bar(folder.name, len(ids)) as advance:
-            scored = evaluate.run(loaded, runs, folder, ids, count, seed, advance, gsd, over)
         # Two folders may bear one name; no figures may be lost.
         name = str(folder.path) if folder.name in results else folder.name
-        results[name] = evaluate.table(loaded, scored)
-        _show(f"{name}, {split} places", results[name])
-        odd[name] = None
-        if judge is not None and gsd is None and not no_odd:
-            with _bar(f"{folder.name}, corrupted", len(ids)) as advance:
-                odd[name] = oddity.under_corruption(judge, folder, ids, seed, advance, over)
-            _show_odd(name, odd[name])
-        if page is not None:
-            from training import report as pages
-
-            text = pages.page(loaded, name, split, scored, results[name], odd[name])
-            files.write_text(page / f"{folder.name}-{split}.html", text)
-            click.echo(f"{page / f'{folder.name}-{split}.html'}: written")
-    listed: dict[str, Any] = {}
-    if judge is not None:
-        where = over or Here(judge.segmenter)
-        lines = where.each(partial(oddity.list_frame, judge.oddity), scenes)
-        for path, line in zip(scenes, lines, strict=True):
-            scene = str(path) if path.stem in listed else path.stem
-            listed[scene] = line
-            _show(scene, line)
-    report = {
-        "bundle": loaded.name,
-        "model_id": loaded.model_id.hex(),
-        "engine": runs.name,
-        "passes": count,
-        "seed": seed,
-        "split": split,
-        "gsd_m": gsd,
-        "results": results,
-        "odd": odd,
-        "odd_scenes": listed,
-    }
+        corrupting = None if no_odd or gsd is not None else judge
+        results[name], odd[name] = scoring.of(folder, name, corrupting, page)
+    listed = {} if judge is None else _listed(judge, scenes, over)
+    report = {**scoring.setting(), "results": results, "odd": odd, "odd_scenes": listed}
     if json_file is not None:
         files.write_text(json_file, json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """How chips are scored: the same for every folder.
+
+    Attributes:
+        bundle: what is scored.
+        engine: what runs it, here or on the workers.
+        passes: stochastic passes of a tile.
+        seed: of the masks.
+        split: which places are scored.
+        gsd_m: ground sample distance that chips are degraded to, metres; None as they are.
+        over: the workers; None in this process.
+    """
+
+    bundle: Bundle
+    engine: Engine
+    passes: int
+    seed: int
+    split: str
+    gsd_m: float | None
+    over: Spread | None
+
+    def setting(self) -> dict[str, Any]:
+        """What the figures stand on, for the report."""
+        return {
+            "bundle": self.bundle.name,
+            "model_id": self.bundle.model_id.hex(),
+            "engine": self.engine.name,
+            "passes": self.passes,
+            "seed": self.seed,
+            "split": self.split,
+            "gsd_m": self.gsd_m,
+        }
+
+    def of(
+        self, folder: ChipFolder, name: str, judge: Judge | None, page: Path | None
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Score a folder, and its corrupted chips by ``judge``; show it, and write its page.
+
+        Returns:
+            Its figures, and those of the corrupted chips; None without a judge.
+        """
+        from training import evaluate
+
+        ids = evaluate.chips_of(folder, self.split)
+        scored = self._scored(folder, ids)
+        figures = evaluate.table(self.bundle, scored)
+        _show(f"{name}, {self.split} places", figures)
+        odd = None
+        if judge is not None:
+            odd = self._corrupted(folder, ids, judge)
+            _show_odd(name, odd)
+        if page is not None:
+            self._write_page(page / f"{folder.name}-{self.split}.html", name, scored, figures, odd)
+        return figures, odd
+
+    def _scored(self, folder: ChipFolder, ids: Sequence[str]) -> list[Scored]:
+        from training import evaluate
+
+        with _bar(folder.name, len(ids)) as advance:
+            return evaluate.run(
+                self.bundle,
+                self.engine,
+                folder,
+                ids,
+                self.passes,
+                self.seed,
+                advance,
+                self.gsd_m,
+                self.over,
+            )
+
+    def _corrupted(self, folder: ChipFolder, ids: Sequence[str], judge: Judge) -> dict[str, Any]:
+        from training import oddity
+
+        with _bar(f"{folder.name}, corrupted", len(ids)) as advance:
+            return oddity.under_corruption(judge, folder, ids, self.seed, advance, self.over)
+
+    def _write_page(
+        self, file: Path, name: str, scored: Sequence[Scored], figures: Any, odd: Any
+    ) -> None:
+        from onboard import files
+        from training import report
+
+        files.write_text(file, report.page(self.bundle, name, self.split, scored, figures, odd))
+        click.echo(f"{file}: written")
+
+
+def _listed(judge: Judge, scenes: Sequence[Path], over: Spread | None) -> dict[str, Any]:
+    """What the oddity score says of every frame, by its name, and shown."""
+    from training import oddity
+    from training.over import Here
+
+    where = over or Here(judge.segmenter)
+    lines = where.each(partial(oddity.list_frame, judge.oddity), scenes)
+    listed: dict[str, Any] = {}
+    for path, line in zip(scenes, lines, strict=True):
+        scene = str(path) if path.stem in listed else path.stem
+        listed[scene] = line
+        _show(scene, line)
+    return listed
 
 
 def _spread(recipe: Recipe, cluster: str, workers: int | None) -> Spread:
