@@ -190,6 +190,32 @@ def fit(
     steps = config.epochs * len(stream)
     weights, head_only = (None, False) if start is None else (start.weights, start.head_only)
     trainer = Trainer(network, config, steps, len(seen), weights, head_only, group)
+    history = _train(run, config, trainer, stream, calm, chief, on_epoch, on_step)
+    fitted = Fitted(trainer.averaged(), trainer.network, calm)
+    if chief:
+        record["network"] = trainer.network.to_json()
+        _conclude(run, trainer, record, history, fitted, train, deciding, sensor)
+    if group is not None:
+        # Together to the end: who leaves early looks lost to the others.
+        group.wait()
+    return fitted
+
+
+def _train(
+    run: Path,
+    config: TrainConfig,
+    trainer: Trainer,
+    stream: TrainingStream,
+    calm: PlainStream,
+    chief: bool,
+    on_epoch: Callable[[Epoch], None],
+    on_step: Callable[[int, int], None],
+) -> list[Row]:
+    """Train the epochs that the run still lacks, the chief keeping each; the course of them all.
+
+    Raises:
+        DatasetError: the loss became NaN.
+    """
     history = trainer.restore(run)
     for epoch in range(len(history), config.epochs):
         stream.epoch = epoch
@@ -206,14 +232,7 @@ def fit(
             files.write_text(run / "history.csv", _csv(history))
             curves.log(run, history[-1])
             on_epoch(Epoch(epoch + 1, config.epochs, history[-1]))
-    fitted = Fitted(trainer.averaged(), trainer.network, calm)
-    if chief:
-        record["network"] = trainer.network.to_json()
-        _conclude(run, trainer, record, history, fitted, train, deciding, sensor)
-    if group is not None:
-        # Together to the end: who leaves early looks lost to the others.
-        group.wait()
-    return fitted
+    return history
 
 
 def _conclude(
