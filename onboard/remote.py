@@ -147,17 +147,31 @@ class Remote(PosixPath):
             system.pipe_file(str(self), bytes(data))
         return len(data)
 
-    def upload(self, source: Path) -> None:
+    def upload(self, source: Path, sha256: str | None = None) -> None:
         """Put a local file there whole, in the place of an older object.
+
+        Args:
+            source: the file.
+            sha256: of its content, hexadecimal, kept with the object for `sha256`.
 
         Raises:
             StoreError: the store has not all of it.
         """
+        kept = {} if sha256 is None else {"Metadata": {"sha256": sha256}}
         with _asking(self) as system:
-            system.put_file(str(source), str(self))
+            system.put_file(str(source), str(self), **kept)
             size = system.info(str(self))["size"]
         if size != source.stat().st_size:
             raise StoreError(f"{self}: {size} of {source.stat().st_size} bytes came in; try again")
+
+    def sha256(self) -> str | None:
+        """What `upload` was told of the content; None without an object or without a word of it."""
+        try:
+            with _asking(self) as system:
+                found = system.metadata(str(self)).get("sha256")
+        except FileNotFoundError:
+            return None
+        return None if found is None else str(found)
 
     def check_bucket(self) -> None:
         """Find out whether anything can be there.

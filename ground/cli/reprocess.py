@@ -11,6 +11,7 @@ import click
 from onboard.cli import options
 
 if TYPE_CHECKING:
+    from ground.catalogue import Catalogue
     from onboard.area import Area
 
 
@@ -34,9 +35,12 @@ DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 @click.command("reprocess")
 @click.argument("bundle", type=options.PATH)
-@click.argument("archive", type=options.PATH)
+@click.argument("archive", type=options.PLACE)
 @click.option(
-    "--out", required=True, type=options.PATH, help="Folder for the maps; ARCHIVE replaces its own."
+    "--out",
+    required=True,
+    type=options.PLACE,
+    help="Folder for the maps; ARCHIVE replaces its own.",
 )
 @click.option("--since", type=DAY, help="Only frames taken then or later, UTC.")
 @click.option("--until", type=DAY, help="Only frames taken before then, UTC.")
@@ -70,27 +74,45 @@ def command(
 ) -> None:
     """Segment with BUNDLE the frames that the catalogue of ARCHIVE was made of.
 
-    ARCHIVE is what 'segment --catalogue' wrote. Frames that OUT has by this very network and these
-    settings are not done again, so the same command goes on where it was stopped.
+    ARCHIVE is what 'segment --catalogue' wrote, or s3://BUCKET/PREFIX where 'publish' put it.
+    Frames that OUT has by this very network and these settings are not done again, so the same
+    command goes on where it was stopped.
     """
     from ground.archive.done import frames_of
     from ground.archive.job import process
     from ground.archive.recipe import Recipe
-    from ground.catalogue import ROOT, Catalogue
     from onboard.cli.segment import check_names
     from onboard.errors import ConfigError
+    from onboard.remote import Remote
 
     options.check_workers(cluster, workers)
-    recipe = Recipe.of(bundle, engine, passes, seed, list(trust) or None, profile)
-    if not (archive / ROOT).is_file():
+    if isinstance(out, Remote):
         raise ConfigError(
-            f"{archive}: has no {ROOT}; name what 'floodsat segment --catalogue' wrote"
+            f"--out {out}: a catalogue is kept in a folder, which is locked; name one, and put it "
+            "into the store with 'floodsat publish'"
         )
-    frames = tuple(frames_of(Catalogue(archive).find(_utc(since), _before(until), area)))
+    recipe = Recipe.of(bundle, engine, passes, seed, list(trust) or None, profile)
+    frames = tuple(frames_of(_catalogue(archive).find(_utc(since), _before(until), area)))
     if not frames:
         raise ConfigError(f"{archive}: has no frame of that time and place; ask for more of either")
     check_names(frames, out)
     process(recipe, frames, out, cluster, workers)
+
+
+def _catalogue(archive: Path) -> Catalogue:
+    """The catalogue of an archive, here or in a store."""
+    from ground.catalogue import ROOT, Catalogue
+    from ground.stored import StoredCatalogue
+    from onboard.errors import ConfigError
+    from onboard.remote import S3, Remote
+
+    if isinstance(archive, Remote) and archive.scheme != S3:
+        raise ConfigError(f"{archive}: is on a web server; name a folder or s3://BUCKET/PREFIX")
+    if not (archive / ROOT).is_file():
+        raise ConfigError(
+            f"{archive}: has no {ROOT}; name what 'floodsat segment --catalogue' wrote"
+        )
+    return StoredCatalogue(archive) if isinstance(archive, Remote) else Catalogue(archive)
 
 
 def _utc(when: datetime | None) -> datetime | None:

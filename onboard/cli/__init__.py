@@ -39,6 +39,7 @@ GROUND = {
     "demo": "the main job: a sample scene to a flood map and its page",
     "receive": "verified products out of a stream, as maps",
     "reprocess": "an archive of frames once more, by another bundle",
+    "publish": "the catalogue of a folder into an object store",
     "diff": "what changed between two dates of one place",
     "replay": "orbit, contacts, lossy link and ground in simulated time",
 }

@@ -115,8 +115,8 @@ def check_archive(out: Path, window: Crop | None) -> None:
 
     if isinstance(out, Remote):
         raise ConfigError(
-            f"--out {out}: a catalogue is kept in a folder, which is locked; name one, and leave "
-            "--catalogue and --cluster out to put maps alone into a store"
+            f"--out {out}: a catalogue is kept in a folder, which is locked; name one, and put it "
+            "into the store with 'floodsat publish'; or leave --catalogue and --cluster out"
         )
     if window is not None:
         raise ConfigError("--window: a catalogue is of whole frames; leave it or --catalogue out")
