@@ -36,6 +36,8 @@ def watch(event, arguments):
     if event in ("socket.connect", "socket.bind", "socket.getaddrinfo"):
         met(event)
 
+# Where this is installed rasterio imports it, and it tries a socket then; what flies has none.
+sys.modules["boto3"] = None
 sys.addaudithook(watch)
 with open(os.environ["WALL"], "a") as file:
     file.write("up\\n")

@@ -19,6 +19,13 @@ task = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
 with (folder / f"starts{task}").open("a") as out:
     out.write(os.environ["TF_CONFIG"] + "\\n")
 starts = len((folder / f"starts{task}").read_text().splitlines())
+
+def wait_for(other):
+    # until that one has started and told so
+    path = folder / f"starts{other}"
+    while not (path.exists() and path.stat().st_size):
+        time.sleep(0.01)
+
 """
 
 
@@ -43,7 +50,7 @@ def run(
 
 def test_it_ends_with_the_chief(patched: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever the others do then: they are stopped."""
-    wait = "while not (folder / 'starts1').exists(): time.sleep(0.01)\n"
+    wait = "if not task: wait_for(1)\n"
     begin = time.monotonic()
     lines, counts = run(patched, tmp_path, wait + "if task: time.sleep(600)")
     assert time.monotonic() - begin < 300
@@ -55,7 +62,9 @@ def test_a_lost_worker_has_all_begin_again_on_other_ports(
 ) -> None:
     program = """
 if starts == 1:
-    if task == 1: sys.exit(5)
+    if task == 1:
+        wait_for(0)
+        sys.exit(5)
     time.sleep(600)
 """
     lines, counts = run(patched, tmp_path, program)
