@@ -31,6 +31,7 @@ MANY = f"{TEACHING_PASSES} passes"
 STUDENTS = {"one pass, a head taught": False, "one pass, all of it taught": True}
 """Ways to teach, and whether the network itself learns, or a head on its features alone."""
 QUIET, CLOSED = "one pass, mean weights", "closed form"
+WAYS = (MANY, *STUDENTS, QUIET, CLOSED)
 SCORES = ("entropy", "epistemic")
 KEYS = ("iou", *SCORES, "likeness")
 
@@ -51,20 +52,8 @@ class Maps(NamedTuple):
 
 def run(ground: Ground, effort: Effort) -> Outcome:
     """Distil mean and mutual information into one pass; compare with passes."""
-    ways = (MANY, *STUDENTS, QUIET, CLOSED)
-    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
-    for seed in range(1, effort.seeds + 1):
-        learned = learn(ground.pool, effort, seed)
-        many = say(learned, ground.judge, TEACHING_PASSES, seed)
-        told = {MANY: Maps(many.mean, many.entropy, many.epistemic)}
-        for way, whole in STUDENTS.items():
-            student = _distil(learned, ground.pool, effort, seed, whole)
-            told[way] = _told(student, learned, ground)
-        one = say(learned, ground.judge, 1, seed, silent)
-        told[QUIET] = Maps(one.mean, one.entropy, np.zeros_like(one.mean))
-        told[CLOSED] = _closed(learned, ground)
-        for way, maps in told.items():
-            found[way].append(_scored(maps, many))
+    seeds = [_figures(ground, effort, seed) for seed in range(1, effort.seeds + 1)]
+    found = {way: [figures[way] for figures in seeds] for way in WAYS}
     lost = {way: [_mean(found, MANY, k) - _mean(found, way, k) for k in SCORES] for way in STUDENTS}
     best = min(lost, key=lambda way: max(lost[way]))
     return Outcome(
@@ -96,29 +85,35 @@ def run(ground: Ground, effort: Effort) -> Outcome:
         )
         + f". The {MANY} have {_mean(found, MANY, 'epistemic'):.3f} by information, the closed "
         f"form {_mean(found, CLOSED, 'epistemic'):.3f}.",
-        panels=[
-            Panel(
-                "who points at errors",
-                "",
-                "error AUROC",
-                [
-                    Series(
-                        name,
-                        [float(i) for i in range(len(ways))],
-                        [Measured.over([f[key] for f in found[way]]) for way in ways],
-                    )
-                    for key, name in zip(SCORES, ("by entropy", "by information"), strict=True)
-                ],
-                ticks=[
-                    "20\npasses",
-                    "head\ntaught",
-                    "all\ntaught",
-                    "mean\nweights",
-                    "closed\nform",
-                ],
-            )
-        ],
+        panels=[_panel(found)],
     )
+
+
+def _figures(ground: Ground, effort: Effort, seed: int) -> dict[str, dict[str, float]]:
+    """What every way is worth with the network of one seed, in the order of `WAYS`."""
+    learned = learn(ground.pool, effort, seed)
+    many = say(learned, ground.judge, TEACHING_PASSES, seed)
+    told = {MANY: Maps(many.mean, many.entropy, many.epistemic)}
+    for way, whole in STUDENTS.items():
+        student = _distil(learned, ground.pool, effort, seed, whole)
+        told[way] = _told(student, learned, ground)
+    one = say(learned, ground.judge, 1, seed, silent)
+    told[QUIET] = Maps(one.mean, one.entropy, np.zeros_like(one.mean))
+    told[CLOSED] = _closed(learned, ground)
+    return {way: _scored(maps, many) for way, maps in told.items()}
+
+
+def _panel(found: dict[str, list[dict[str, float]]]) -> Panel:
+    series = [
+        Series(
+            name,
+            [float(i) for i in range(len(WAYS))],
+            [Measured.over([f[key] for f in found[way]]) for way in WAYS],
+        )
+        for key, name in zip(SCORES, ("by entropy", "by information"), strict=True)
+    ]
+    ticks = ["20\npasses", "head\ntaught", "all\ntaught", "mean\nweights", "closed\nform"]
+    return Panel("who points at errors", "", "error AUROC", series, ticks=ticks)
 
 
 def _scored(maps: Maps, many: Said) -> dict[str, float]:
