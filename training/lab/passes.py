@@ -22,21 +22,13 @@ WORTH = {
 }
 KEYS = tuple(WORTH)
 
+Found = dict[tuple[str, int], list[dict[str, float]]]
+
 
 def run(ground: Ground, effort: Effort) -> Outcome:
     """Train with three kinds of noise; judge by 1 to 100 passes, and by the mean weights."""
     counts = QUICK_COUNTS if effort.quick else COUNTS
-    found: dict[tuple[str, int], list[dict[str, float]]] = {}
-    for seed in range(1, effort.seeds + 1):
-        for name, noise in NOISES.items():
-            learned = learn(ground.pool, effort, seed, noise)
-            mean = say(learned, ground.judge, 1, seed, silent)
-            found.setdefault((name, 0), []).append(_figures(mean, mean))
-            all_of_them = say(learned, ground.judge, counts[-1], seed)
-            apart = say(learned, ground.judge, counts[-1], seed + 100)
-            for count in counts:
-                figures = _figures(all_of_them.first(count), apart)
-                found.setdefault((name, count), []).append(figures)
+    found = _found(ground, effort, counts)
     gain = _gain(found, "channels", counts[-1])
     spread = {name: _mean(found, name, counts[-1], "error_auroc_epistemic") for name in NOISES}
     return Outcome(
@@ -70,19 +62,9 @@ def run(ground: Ground, effort: Effort) -> Outcome:
             ]
             for (name, count), values in found.items()
         ],
-        verdict=Verdict.of(
-            [
-                gain.max() < 0,
-                spread["channels"] >= max(spread.values()) - 0.01,
-            ]
-        ),
+        verdict=Verdict.of([gain.max() < 0, spread["channels"] >= max(spread.values()) - 0.01]),
         words=f"{counts[-1]} passes change the log loss by {gain.mean():+.4f} nats against the "
-        f"mean weights. Enough passes of {', '.join(NOISES)}: "
-        + "; ".join(
-            f"{', '.join(str(_enough(found, name, counts, key)) for name in NOISES)} for {what}"
-            for key, what in WORTH.items()
-        )
-        + ". "
+        f"mean weights. Enough passes of {', '.join(NOISES)}: {_enoughs(found, counts)}. "
         "Error AUROC by mutual information: "
         + ", ".join(f"{value:.3f} ({name})" for name, value in spread.items())
         + ".",
@@ -94,12 +76,25 @@ def run(ground: Ground, effort: Effort) -> Outcome:
     )
 
 
+def _found(ground: Ground, effort: Effort, counts: tuple[int, ...]) -> Found:
+    """Figures of every noise by every number of passes, 0 for the mean weights; one a seed."""
+    found: Found = {}
+    for seed in range(1, effort.seeds + 1):
+        for name, noise in NOISES.items():
+            learned = learn(ground.pool, effort, seed, noise)
+            mean = say(learned, ground.judge, 1, seed, silent)
+            found.setdefault((name, 0), []).append(_figures(mean, mean))
+            all_of_them = say(learned, ground.judge, counts[-1], seed)
+            apart = say(learned, ground.judge, counts[-1], seed + 100)
+            for count in counts:
+                figures = _figures(all_of_them.first(count), apart)
+                found.setdefault((name, count), []).append(figures)
+    return found
+
+
 def _figures(said: Said, apart: Said) -> dict[str, float]:
     pair = np.corrcoef(said.epistemic, apart.epistemic) if len(said.p) > 1 else np.zeros((2, 2))
     return {**said.figures("iou", "ece", *KEYS), "likeness": float(pair[0, 1])}
-
-
-Found = dict[tuple[str, int], list[dict[str, float]]]
 
 
 def _mean(found: Found, name: str, count: int, key: str) -> float:
@@ -117,6 +112,14 @@ def _enough(found: Found, name: str, counts: tuple[int, ...], key: str) -> int:
     best = _mean(found, name, counts[-1], key)
     far = [abs(_mean(found, name, count, key) - best) > NEAR for count in counts]
     return counts[max((i + 1 for i, off in enumerate(far) if off), default=0)]
+
+
+def _enoughs(found: Found, counts: tuple[int, ...]) -> str:
+    """`_enough` of every noise, for every figure of `WORTH`."""
+    return "; ".join(
+        f"{', '.join(str(_enough(found, name, counts, key)) for name in NOISES)} for {what}"
+        for key, what in WORTH.items()
+    )
 
 
 def _panel(found: Found, counts: tuple[int, ...], key: str, label: str) -> Panel:
