@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logit
 
+from training.chips import Chip
 from training.lab.ground import Effort, Ground
 from training.lab.learner import Floats, Said, learn, say
 from training.lab.outcome import Measured, Outcome, Panel, Series, Verdict, table
@@ -16,7 +17,7 @@ KEYS = ("iou", "mean_aleatoric", "mean_epistemic", "logit")
 LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that their logits are finite."""
 
-Key = tuple[float, str]
+Seen = dict[tuple[float, str], list[dict[str, float]]]
 
 # Kendall & Gal 2017, table 3 (b): semantic segmentation, mean aleatoric entropy and epistemic
 # logit variance (times 1000).
@@ -32,13 +33,7 @@ PAPER = [
 def run(ground: Ground, effort: Effort) -> Outcome:
     """Train on a quarter of the places and on all; judge at home and away."""
     domains = {ground.home_name: ground.judge, **ground.away}
-    seen: dict[Key, list[dict[str, float]]] = {}
-    for seed in range(1, effort.seeds + 1):
-        for share in SHARES:
-            learned = learn(ground.places(share, seed), effort, seed)
-            for where, chips in domains.items():
-                said = say(learned, chips, effort.passes, seed)
-                seen.setdefault((share, where), []).append(_figures(said))
+    seen = _seen(ground, effort, domains)
     home = seen[SHARES[1], ground.home_name]
     less = _ratio(seen[SHARES[0], ground.home_name], home)
     away = {where: _ratio(seen[SHARES[1], where], home) for where in ground.away}
@@ -77,20 +72,25 @@ def run(ground: Ground, effort: Effort) -> Outcome:
         ],
         verdict=Verdict.of(list(parts.values())),
         words="; ".join(f"{part}: {'yes' if ok else 'no'}" for part, ok in parts.items())
-        + f". With a quarter of the places the epistemic part is {_times(less, 'epistemic')} as "
-        f"large and the aleatoric {_times(less, 'aleatoric')}; "
-        + "; ".join(
-            f"under the shift to {where} the epistemic {_times(ratio, 'epistemic')} and the "
-            f"aleatoric {_times(ratio, 'aleatoric')}"
-            for where, ratio in away.items()
-        )
-        + ".",
+        + f". {_moved(less, away)}.",
         panels=[_panel(seen, list(domains), part) for part in ("epistemic", "aleatoric")],
         beside="The paper's own, on streets (CamVid) and rooms (NYUv2); aleatoric as entropy, "
         "epistemic as logit variance × 1000 (of other networks and classes: compare how a column "
         "moves, not its size):\n\n"
         + table(["trained on", "judged on", "IoU", "aleatoric", "epistemic"], PAPER),
     )
+
+
+def _seen(ground: Ground, effort: Effort, domains: dict[str, list[Chip]]) -> Seen:
+    """What networks of a share of the places say of every domain, figures a seed."""
+    seen: Seen = {}
+    for seed in range(1, effort.seeds + 1):
+        for share in SHARES:
+            learned = learn(ground.places(share, seed), effort, seed)
+            for where, chips in domains.items():
+                said = say(learned, chips, effort.passes, seed)
+                seen.setdefault((share, where), []).append(_figures(said))
+    return seen
 
 
 def _figures(said: Said) -> dict[str, float]:
@@ -106,6 +106,19 @@ def _cell(values: list[float]) -> Measured | str:
     return Measured.over(values) if np.isfinite(values).all() else "no water there"
 
 
+def _moved(less: dict[str, Floats], away: dict[str, dict[str, Floats]]) -> str:
+    """How both parts move with less data, and under every shift."""
+    shifts = "; ".join(
+        f"under the shift to {where} the epistemic {_times(ratio, 'epistemic')} and the "
+        f"aleatoric {_times(ratio, 'aleatoric')}"
+        for where, ratio in away.items()
+    )
+    return (
+        f"With a quarter of the places the epistemic part is {_times(less, 'epistemic')} as "
+        f"large and the aleatoric {_times(less, 'aleatoric')}; {shifts}"
+    )
+
+
 def _times(ratio: dict[str, Floats], part: str) -> str:
     """Mean over the seeds, and the least and the most, as a factor."""
     factor = ratio[f"mean_{part}"]
@@ -119,7 +132,7 @@ def _ratio(one: list[dict[str, float]], other: list[dict[str, float]]) -> dict[s
     }
 
 
-def _panel(seen: dict[Key, list[dict[str, float]]], domains: list[str], part: str) -> Panel:
+def _panel(seen: Seen, domains: list[str], part: str) -> Panel:
     series = [
         Series(
             where,
