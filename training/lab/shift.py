@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -85,21 +85,7 @@ Course = dict[float, list[dict[str, float]]]
 
 def run(ground: Ground, effort: Effort) -> Outcome:
     """Train, then judge chips that were spoiled by degrees."""
-    degrees = QUICK_DEGREES if effort.quick else DEGREES
-    courses: dict[str, Course] = {name: {} for name in (*SPOILS, FGSM)}
-    for seed in range(1, effort.seeds + 1):
-        learned = learn(ground.pool, effort, seed)
-        attacks = [_attacked(learned, chip) for chip in ground.judge]
-        for name, course in courses.items():
-            for degree in degrees:
-                chips = [
-                    attack(degree) if name == FGSM else _spoiled(chip, SPOILS[name], degree)
-                    for chip, attack in zip(ground.judge, attacks, strict=True)
-                ]
-                said = say(learned, chips, effort.passes, seed)
-                course.setdefault(degree, []).append(
-                    said.figures("iou", "mean_entropy", "mean_epistemic")
-                )
+    courses = _courses(ground, effort, QUICK_DEGREES if effort.quick else DEGREES)
     warned = {name: _warned(course) for name, course in courses.items()}
     fair = {name: early for name, early in warned.items() if name != FGSM}
     return Outcome(
@@ -141,6 +127,25 @@ def run(ground: Ground, effort: Effort) -> Outcome:
             _panel(courses, "mean_epistemic", "mean mutual information, nats"),
         ],
     )
+
+
+def _courses(ground: Ground, effort: Effort, degrees: Sequence[float]) -> dict[str, Course]:
+    """Figures of every spoil, and of the attack, by degree."""
+    courses: dict[str, Course] = {name: {} for name in (*SPOILS, FGSM)}
+    for seed in range(1, effort.seeds + 1):
+        learned = learn(ground.pool, effort, seed)
+        attacks = [_attacked(learned, chip) for chip in ground.judge]
+        for name, course in courses.items():
+            for degree in degrees:
+                chips = [
+                    attack(degree) if name == FGSM else _spoiled(chip, SPOILS[name], degree)
+                    for chip, attack in zip(ground.judge, attacks, strict=True)
+                ]
+                said = say(learned, chips, effort.passes, seed)
+                course.setdefault(degree, []).append(
+                    said.figures("iou", "mean_entropy", "mean_epistemic")
+                )
+    return courses
 
 
 def _spoiled(chip: Chip, spoil: Spoil, degree: float) -> Chip:
