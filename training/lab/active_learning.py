@@ -83,14 +83,7 @@ def run(ground: Ground, effort: Effort) -> Outcome:
     """Rounds of asking, labelling and training again, for every way to ask."""
     rounds = QUICK_ROUNDS if effort.quick else ROUNDS
     step = max(2, round(FIRST * len(ground.pool)))
-    curves: dict[str, list[list[float]]] = {name: [] for name in ASKS}
-    full = []
-    for seed in range(1, effort.seeds + 1):
-        full.append(_iou(learn(ground.pool, effort, seed), ground, effort))
-        start = _start(ground, effort, seed, step)
-        for name, ask in ASKS.items():
-            rng = np.random.default_rng([seed, 98])
-            curves[name].append(_course(ground, effort, seed, ask, start, rounds, rng))
+    curves, full = _curves(ground, effort, rounds, step)
     budgets = [step * (i + 1) for i in range(rounds)]
     goal = TARGET * float(np.mean(full))
     spent = {name: _spent(budgets, np.mean(c, axis=0), goal) for name, c in curves.items()}
@@ -121,22 +114,35 @@ def run(ground: Ground, effort: Effort) -> Outcome:
         )
         + "."
         + (TOO_EASY if min(spent.values()) <= step else ""),
-        panels=[
-            Panel(
-                "label budget",
-                "labelled chips",
-                "IoU on other places",
-                [
-                    Series(
-                        name,
-                        [float(b) for b in budgets],
-                        [Measured.over([c[i] for c in courses]) for i in range(rounds)],
-                    )
-                    for name, courses in curves.items()
-                ],
-            )
-        ],
+        panels=[_panel(curves, budgets)],
     )
+
+
+def _curves(
+    ground: Ground, effort: Effort, rounds: int, step: int
+) -> tuple[dict[str, list[list[float]]], list[float]]:
+    """IoU after every round of every way to ask, and with all labels; one of each a seed."""
+    curves: dict[str, list[list[float]]] = {name: [] for name in ASKS}
+    full = []
+    for seed in range(1, effort.seeds + 1):
+        full.append(_iou(learn(ground.pool, effort, seed), ground, effort))
+        start = _start(ground, effort, seed, step)
+        for name, ask in ASKS.items():
+            rng = np.random.default_rng([seed, 98])
+            curves[name].append(_course(ground, effort, seed, ask, start, rounds, rng))
+    return curves, full
+
+
+def _panel(curves: dict[str, list[list[float]]], budgets: Sequence[int]) -> Panel:
+    series = [
+        Series(
+            name,
+            [float(b) for b in budgets],
+            [Measured.over([c[i] for c in courses]) for i in range(len(budgets))],
+        )
+        for name, courses in curves.items()
+    ]
+    return Panel("label budget", "labelled chips", "IoU on other places", series)
 
 
 def _iou(learned: Learned, ground: Ground, effort: Effort) -> float:
