@@ -20,6 +20,9 @@ LEARNED = "learned"
 OVERCAST = 0.5
 """Share of training chips under generated clouds, and of the judging ones."""
 
+Found = dict[str, list[tuple[float, float]]]
+"""Water and cloud IoU by recipe, a pair a seed."""
+
 
 def run(ground: Ground, effort: Effort) -> Outcome:
     """Train with fixed weights of the cloud loss, and with learned ones."""
@@ -28,13 +31,7 @@ def run(ground: Ground, effort: Effort) -> Outcome:
         for weight in (QUICK_WEIGHTS if effort.quick else WEIGHTS)
     }
     recipes[LEARNED] = {"learned_weights": True}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in recipes}
-    judged = _under_clouds(ground.judge)
-    for seed in range(1, effort.seeds + 1):
-        for name, changes in recipes.items():
-            learned = learn(ground.pool, effort, seed, clouds=OVERCAST, **changes)
-            water = say(learned, judged, effort.passes, seed).figures("iou")["iou"]
-            found[name].append((water, _cloud_iou(learned, judged)))
+    found = _found(ground, effort, recipes)
     both = {name: float(np.mean([sum(pair) / 2 for pair in v])) for name, v in found.items()}
     best = max(value for name, value in both.items() if name != LEARNED)
     worst = min(value for name, value in both.items() if name != LEARNED)
@@ -59,23 +56,33 @@ def run(ground: Ground, effort: Effort) -> Outcome:
         verdict=Verdict.of([both[LEARNED] >= best - NEAR, both[LEARNED] > worst]),
         words=f"Learned weights give {both[LEARNED]:.3f}, the best fixed {best:.3f}, the worst "
         f"{worst:.3f}.",
-        panels=[
-            Panel(
-                "water and cloud",
-                "weight of the cloud loss",
-                "IoU",
-                [
-                    Series(
-                        head,
-                        [float(i) for i in range(len(found))],
-                        [Measured.over([pair[k] for pair in v]) for v in found.values()],
-                    )
-                    for k, head in enumerate(("water", "cloud"))
-                ],
-                ticks=list(found),
-            )
-        ],
+        panels=[_panel(found)],
     )
+
+
+def _found(ground: Ground, effort: Effort, recipes: dict[str, dict[str, Any]]) -> Found:
+    """Train by every recipe, and judge under clouds."""
+    found: Found = {name: [] for name in recipes}
+    judged = _under_clouds(ground.judge)
+    for seed in range(1, effort.seeds + 1):
+        for name, changes in recipes.items():
+            learned = learn(ground.pool, effort, seed, clouds=OVERCAST, **changes)
+            water = say(learned, judged, effort.passes, seed).figures("iou")["iou"]
+            found[name].append((water, _cloud_iou(learned, judged)))
+    return found
+
+
+def _panel(found: Found) -> Panel:
+    series = [
+        Series(
+            head,
+            [float(i) for i in range(len(found))],
+            [Measured.over([pair[k] for pair in v]) for v in found.values()],
+        )
+        for k, head in enumerate(("water", "cloud"))
+    ]
+    label = "weight of the cloud loss"
+    return Panel("water and cloud", label, "IoU", series, ticks=list(found))
 
 
 def _under_clouds(chips: list[Chip]) -> list[Chip]:
