@@ -23,10 +23,7 @@ def run(ground: Ground, effort: Effort) -> Outcome:
     """Draw labels from one network's passes, train others on them, compare what they say."""
     truth = learn(ground.pool, effort, TRUTH_SEED)
     known = say(truth, ground.judge, effort.passes, TRUTH_SEED)
-    told = []
-    for seed in range(1, effort.seeds + 1):
-        drawn = [_drawn(truth, chip, seed) for chip in ground.pool]
-        told.append(say(learn(drawn, effort, seed), ground.judge, effort.passes, seed))
+    told = [_told(truth, ground, effort, seed) for seed in range(1, effort.seeds + 1)]
     # What retraining really moves: the spread of the trained networks' means.
     moved = np.std([said.mean for said in told], axis=0)
     pairs = {
@@ -71,6 +68,12 @@ def run(ground: Ground, effort: Effort) -> Outcome:
             _panel("spread over passes", told, known.p.std(0), lambda said: said.p.std(0)),
         ],
     )
+
+
+def _told(truth: Learned, ground: Ground, effort: Effort, seed: int) -> Said:
+    """What a network says that learned from the truth's draws of one seed."""
+    drawn = [_drawn(truth, chip, seed) for chip in ground.pool]
+    return say(learn(drawn, effort, seed), ground.judge, effort.passes, seed)
 
 
 def _drawn(truth: Learned, chip: Chip, seed: int) -> Chip:
